@@ -1,0 +1,180 @@
+"""Turns what a claim writes (codes, names, words) into the register's terms, by the tables in ``policies/`` alone."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from rdflib import RDF, RDFS, Graph, Literal, Node, URIRef
+from rdflib.namespace import SKOS
+
+from chartulary.claim import Claim, Payer
+from chartulary.namespaces import COD, POL, ROOT
+
+_PAYER, _BUSINESS, _SETTING = ROOT + "payer/", ROOT + "line-of-business/", ROOT + "setting/"
+
+
+def folded(text: str) -> str:
+    """Text as compared: lower case, single spaces, no space at the ends."""
+    return " ".join(text.casefold().split())
+
+
+@dataclass(frozen=True, slots=True)
+class Scheme:
+    iri: URIRef
+    label: str
+    noun: str
+    field: str
+    namespace: str
+    pattern: re.Pattern[str] | None
+    sent_as: frozenset[str]
+    repair: str | None
+    """``add`` or ``replace``: what mends a claim that lacks a code of this system; None where only a person can."""
+
+
+class Coding:
+    """The code systems, names and words of one snapshot, indexed once."""
+
+    def __init__(self, snapshot: Graph) -> None:
+        self._graph = snapshot
+        self.schemes = [self._scheme(iri) for iri in snapshot.subjects(RDF.type, COD.CodeSystem) if isinstance(iri, URIRef)]
+        self._by_field: dict[str, list[Scheme]] = defaultdict(list)
+        for scheme in sorted(self.schemes, key=lambda s: s.iri):
+            self._by_field[scheme.field].append(scheme)
+        self._by_iri = {scheme.iri: scheme for scheme in self.schemes}
+        self._codes: dict[tuple[URIRef, str], URIRef] = {}
+        self._names: dict[Node, dict[str, URIRef]] = defaultdict(dict)
+        self._words: dict[URIRef, list[tuple[re.Pattern[str], URIRef]]] = defaultdict(list)
+        for thing in snapshot.subjects(RDF.type, COD.Code):
+            scheme_iri = snapshot.value(thing, SKOS.inScheme)
+            if not isinstance(thing, URIRef) or not isinstance(scheme_iri, URIRef):
+                continue
+            for notation in snapshot.objects(thing, SKOS.notation):
+                self._codes[scheme_iri, str(notation)] = thing
+            for name in self._all_names(thing):
+                self._names[scheme_iri][folded(name)] = thing
+            self._names[scheme_iri].setdefault(folded(thing.rsplit("/", 1)[-1]), thing)
+            for words in snapshot.objects(thing, COD.text):
+                self._words[scheme_iri].append((re.compile(rf"(?<!\w){re.escape(folded(str(words)))}(?!\w)"), thing))
+        for kind in (POL.Payer, POL.LineOfBusiness, POL.Setting, POL.Request):
+            for thing in snapshot.subjects(RDF.type, kind):
+                if isinstance(thing, URIRef):
+                    for name in self._all_names(thing):
+                        self._names[kind][folded(name)] = thing
+                    self._names[kind].setdefault(folded(thing.rsplit("/", 1)[-1]), thing)
+
+    def _scheme(self, iri: URIRef) -> Scheme:
+        def text(predicate: URIRef) -> str | None:
+            value = self._graph.value(iri, predicate)
+            return None if value is None else str(value)
+
+        pattern, repair = text(COD.pattern), text(COD.repair)
+        return Scheme(
+            iri=iri,
+            label=text(RDFS.label) or iri,
+            noun=text(COD.noun) or "",
+            field=(text(COD.field) or "").rsplit("#", 1)[-1],
+            namespace=text(COD.namespace) or "",
+            pattern=re.compile(pattern) if pattern else None,
+            sent_as=frozenset(str(value) for value in self._graph.objects(iri, COD.sentAs)),
+            repair=repair.rsplit("#", 1)[-1] if repair else None,
+        )
+
+    def _all_names(self, thing: Node) -> list[str]:
+        return [str(n) for predicate in (RDFS.label, SKOS.altLabel) for n in self._graph.objects(thing, predicate)]
+
+    # --- Codes --------------------------------------------------------------------------------------------------------
+
+    def code(self, field: str, text: str, sent_as: str | None = None) -> tuple[URIRef, URIRef] | None:
+        """IRI and scheme of a code in a field (``procedureCode``, ``modifier``, …), registered or not.
+
+        ``sent_as`` is the code system as the claim writes it; None takes the system whose pattern fits. None is
+        returned for a code of a system that the register does not know.
+        """
+        text = text.strip().upper() if field != "note" else text
+        candidates = [s for s in self._by_field[field] if sent_as is None or not s.sent_as or sent_as in s.sent_as]
+        for scheme in candidates:
+            if (iri := self._codes.get((scheme.iri, text))) is not None:
+                return iri, scheme.iri
+        for scheme in candidates:
+            if scheme.pattern and scheme.pattern.fullmatch(text):
+                return URIRef(scheme.namespace + quote(text, safe=".")), scheme.iri
+        return None
+
+    def find_code(self, text: str) -> list[URIRef]:
+        """Registered codes with this notation, in any code system."""
+        wanted = text.strip().upper()
+        return sorted({iri for (_, notation), iri in self._codes.items() if notation.upper() == wanted})
+
+    def scheme_of(self, thing: Node) -> Scheme | None:
+        iri = self._graph.value(thing, SKOS.inScheme) or thing
+        return self._by_iri.get(iri) if isinstance(iri, URIRef) else None
+
+    def named(self, kind: URIRef, name: str) -> URIRef | None:
+        """The thing of a kind (a code scheme, ``pol:Payer``, …) with this label, other name or last part of its IRI."""
+        return self._names[kind].get(folded(name))
+
+    def names(self, kind: URIRef) -> list[str]:
+        """Every name that :meth:`named` would find, for suggestions."""
+        return sorted(self._names[kind])
+
+    def in_words(self, scheme: URIRef, text: str) -> list[URIRef]:
+        """What a description or note speaks of."""
+        words = folded(text)
+        return [thing for pattern, thing in self._words[scheme] if pattern.search(words)]
+
+    # --- Payer, line of business, setting -----------------------------------------------------------------------------
+
+    def setting(self, claim: Claim) -> URIRef:
+        graph = self._graph
+        if claim.setting:
+            return self.named(POL.Setting, claim.setting) or URIRef(_SETTING + "unrecognised")
+        if claim.bill_type:
+            by_bill = graph.value(None, POL.billType, Literal(claim.bill_type[:3]))
+            return by_bill if isinstance(by_bill, URIRef) else URIRef(_SETTING + "unrecognised")
+        for form in self._names[URIRef(ROOT + "scheme/form")].values():
+            if claim.form and (form, SKOS.notation, Literal(claim.form)) in graph:
+                by_form = graph.value(None, POL.form, form)
+                if isinstance(by_form, URIRef):
+                    return by_form
+        return URIRef(_SETTING + "unrecognised")
+
+    def payer_and_business(self, claim: Claim, setting: URIRef) -> tuple[URIRef, URIRef]:
+        """Who is asked, under which line of business: what the claim names wins, then what alone fits."""
+        graph, unknown = self._graph, URIRef(_BUSINESS + "unrecognised")
+        payer = self._payer(claim.payer)
+        if claim.line_of_business:
+            business = self.named(POL.LineOfBusiness, claim.line_of_business)
+            if business and payer is None:
+                owner = graph.value(business, POL.ofPayer)
+                payer = owner if isinstance(owner, URIRef) else None
+            return payer or URIRef(_PAYER + "unrecognised"), business or unknown
+        fitting = [b for b in graph.subjects(RDF.type, POL.LineOfBusiness) if self._fits(b, claim.payer, payer, setting)]
+        business = fitting[0] if len(fitting) == 1 and isinstance(fitting[0], URIRef) else unknown
+        if payer is None:
+            owners = {graph.value(b, POL.ofPayer) for b in fitting}
+            owner = owners.pop() if len(owners) == 1 else None
+            payer = owner if isinstance(owner, URIRef) else None
+        return payer or URIRef(_PAYER + "unrecognised"), business
+
+    def _payer(self, payer: Payer) -> URIRef | None:
+        if payer.id:
+            by_id = self._graph.value(None, POL.payerId, Literal(payer.id))
+            if isinstance(by_id, URIRef):
+                return by_id
+        return self.named(POL.Payer, payer.name) if payer.name else None
+
+    def _fits(self, business: Node, sent: Payer, payer: URIRef | None, setting: URIRef) -> bool:
+        graph = self._graph
+        owners = set(graph.objects(business, POL.ofPayer))
+        indicators = {str(value) for value in graph.objects(business, POL.filingIndicator)}
+        settings = set(graph.objects(business, POL.inSetting))
+        if payer is not None and payer not in owners:
+            return False
+        if sent.filing_indicator and sent.filing_indicator not in indicators:
+            return False
+        if payer is None and not sent.filing_indicator:
+            return False
+        return not settings or setting in settings

@@ -1,0 +1,423 @@
+"""What was found about one claim, and the words for it: outcome, findings, repairs and the statements they rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal as Choice
+from typing import TypeAlias
+
+from rdflib import RDF, RDFS, Graph, Node, URIRef
+from rdflib import Literal as RdfLiteral
+from rdflib.namespace import DCTERMS, SH, SKOS
+
+from chartulary.claim import Claim, Line
+from chartulary.coding import Coding
+from chartulary.graph import claim_iri, line_iri
+from chartulary.namespaces import CLM, COD, POL, SHAPE
+from chartulary.snapshot import FIRST_DAY, LAST_DAY, bounds
+
+Outcome: TypeAlias = Choice["violation", "review", "info", "overridden"]
+ClaimOutcome: TypeAlias = Choice["violation", "needs-review", "conformant", "not-applicable"]
+
+_OUTCOMES: dict[Node, Outcome] = {
+    SHAPE.violation: "violation",
+    SHAPE.review: "review",
+    SHAPE.info: "info",
+    SHAPE.overridden: "overridden",
+}
+_ORDER: tuple[Outcome, ...] = ("violation", "review", "overridden", "info")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Citation:
+    """A sentence of a source that an answer rests on."""
+
+    statement: str
+    """IRI of the statement."""
+    document: str
+    section: str
+    quote: str
+    ambiguity: str | None = None
+    """Where the text can be read in more than one way: how."""
+    verified: bool = True
+    """False where the document itself was not seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """An amendment that ends a provision, with its own dates."""
+
+    amendment: str
+    label: str
+    document: str
+    effective_from: date | None
+    published_earliest: date | None
+    published_latest: date | None
+    implemented_on: date | None
+    cites: tuple[Citation, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """A mend that the data names: ``add`` or ``replace`` a code of a system."""
+
+    action: str
+    system: str
+    code: str
+    replaces: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One provision's verdict on the claim (``line`` None) or on one of its lines."""
+
+    outcome: Outcome
+    provision: str
+    label: str
+    policy: str
+    policy_label: str
+    line: int | None
+    code: str | None
+    first_day: date | None
+    last_day: date | None
+    message: str
+    expected: str | None
+    found: str | None
+    repair: str | None
+    repair_action: Repair | None
+    overridden_by: str | None
+    changed_by: tuple[Change, ...]
+    cites: tuple[Citation, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Governing:
+    """A provision that was held against the claim, whether or not it found anything."""
+
+    provision: str
+    label: str
+    line: int | None
+    cites: tuple[Citation, ...]
+    changed_by: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything about one claim. Conformant means that no provision here was broken: never *covered* or *payable*."""
+
+    claim: str
+    source: str
+    where: str
+    outcome: ClaimOutcome
+    payer: str
+    line_of_business: str
+    setting: str
+    considered: tuple[str, ...]
+    """Policies with a provision for this claim's codes, payer and days."""
+    governed_by: tuple[Governing, ...]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+    """What kept rules from being applied: an unknown payer, a missing day."""
+    register_revision: str
+    as_known_on: date | None
+    engine: str
+
+
+class Reader:
+    """Reads an engine's result (validation report and derived graph) against a snapshot's words."""
+
+    def __init__(self, snapshot: Graph, coding: Coding) -> None:
+        self._snapshot, self._coding = snapshot, coding
+        self._citations: dict[Node, Citation] = {}
+
+    def read(
+        self, claim: Claim, derived: Graph, results: Graph, *, revision: str, as_known_on: date | None, engine: str
+    ) -> Report:
+        me = claim_iri(claim)
+        lines: dict[Node, Line | None] = {line_iri(claim, n): line for n, line in enumerate(claim.lines, 1)}
+        items: dict[Node, Line | None] = {me: None, **lines}
+        findings = sorted(
+            (
+                self._finding(_OUTCOMES[shape], provision, item, items[item], derived)
+                for item, shape, provision in _results(results)
+                if shape in _OUTCOMES
+            ),
+            key=lambda f: (f.line or 0, _ORDER.index(f.outcome), f.provision),
+        )
+        governing = tuple(self._governing(derived, items))
+        return Report(
+            claim=claim.id,
+            source=claim.source,
+            where=claim.where,
+            outcome=_claim_outcome(findings, any(not self._background(g.provision) for g in governing)),
+            payer=self._label(derived.value(me, CLM.payer)),
+            line_of_business=self._label(derived.value(me, CLM.lineOfBusiness)),
+            setting=self._label(derived.value(me, CLM.setting)),
+            considered=tuple(sorted({self._policy(p) for i in items for p in derived.objects(i, POL.candidate)})),
+            governed_by=governing,
+            findings=tuple(findings),
+            notes=tuple(sorted({str(text) for text in _notes(results)})),
+            register_revision=revision,
+            as_known_on=as_known_on,
+            engine=engine,
+        )
+
+    def _background(self, provision: str) -> bool:
+        return (URIRef(provision), POL.background, RdfLiteral(True)) in self._snapshot
+
+    def _governing(self, derived: Graph, items: dict[Node, Line | None]) -> Iterator[Governing]:
+        for item, line in items.items():
+            for provision in sorted(derived.objects(item, POL.governedBy)):
+                yield Governing(
+                    provision=str(provision),
+                    label=self._label(provision),
+                    line=line.number if line else None,
+                    cites=self._cites(self._snapshot.objects(provision, POL.cites)),
+                    changed_by=tuple(self._changes(provision)),
+                )
+
+    # --- One finding --------------------------------------------------------------------------------------------------
+
+    def _finding(self, outcome: Outcome, provision: Node, item: Node, line: Line | None, derived: Graph) -> Finding:
+        graph = self._snapshot
+        changes = tuple(self._changes(provision))
+        cited = list(graph.objects(provision, POL.cites))
+        for validity in derived.objects(item, POL.outOf):
+            if any((criterion, RDF.type, POL.CodeValid) in graph for criterion in graph.objects(provision, POL.requires)):
+                cited.extend(graph.objects(validity, POL.cites))
+        uncertain = (item, POL.dateUncertain, provision) in derived
+        if uncertain and outcome == "review":
+            for amendment in graph.objects(provision, POL.endedBy):
+                cited.extend(graph.objects(amendment, POL.cites))
+        broken = [
+            *((c, True) for c in graph.objects(provision, POL.requires) if (item, POL.notMet, c) in derived),
+            *((c, False) for c in graph.objects(provision, POL.prohibits) if (item, POL.met, c) in derived),
+        ]
+        asked = broken or [
+            *((c, True) for c in graph.objects(provision, POL.requires) if (item, POL.unknown, c) in derived),
+            *((c, False) for c in graph.objects(provision, POL.prohibits) if (item, POL.unknown, c) in derived),
+        ]
+        asked.sort()
+        repairs = [r for criterion, wanted in broken if wanted and (r := self._repair(criterion, item, derived))]
+        stronger = sorted(s for s in derived.objects(item, POL.yieldsTo) if (s, POL.overrides, provision) in graph)
+        version = self._version(provision)
+        first, last = (_as_day(derived.value(item, name)) for name in (CLM.firstDay, CLM.lastDay))
+        return Finding(
+            outcome=outcome,
+            provision=str(provision),
+            label=self._label(provision),
+            policy=self._policy(provision),
+            policy_label=self._label(version),
+            line=line.number if line else None,
+            code=(line.code or line.revenue_code) if line else None,
+            first_day=None if first == FIRST_DAY else first,
+            last_day=None if last == LAST_DAY else last,
+            message=self._message(outcome, provision, item, derived, uncertain, broken, asked, stronger),
+            expected="; ".join(self._label(c) if wanted else f"not: {self._label(c)}" for c, wanted in asked) or None,
+            found="; ".join(dict.fromkeys(self._found(c, item, derived) for c, _ in asked)) or None,
+            repair="; ".join(dict.fromkeys(text for text, _ in repairs)) or None,
+            repair_action=repairs[0][1] if len(repairs) == 1 else None,
+            overridden_by=str(stronger[0]) if stronger and outcome == "overridden" else None,
+            changed_by=changes,
+            cites=self._cites(cited),
+        )
+
+    def _message(
+        self,
+        outcome: Outcome,
+        provision: Node,
+        item: Node,
+        derived: Graph,
+        uncertain: bool,
+        broken: list[tuple[Node, bool]],
+        asked: list[tuple[Node, bool]],
+        stronger: list[Node],
+    ) -> str:
+        label = self._label(provision)
+        if outcome == "overridden" and stronger:
+            return f"{label}: gives way to “{self._label(stronger[0])}”"
+        if uncertain:
+            return f"{label}: whether this was in force on the day is not certain"
+        hangs = sorted(
+            c for c in derived.objects(item, POL.hangsOn) if (provision, POL.condition, c) in self._snapshot
+        )
+        if hangs and (item, POL.conditional, provision) in derived:
+            return f"{label}: depends on whether {', '.join(self._label(c) for c in hangs)}; the claim does not show it"
+        if asked and not broken:
+            return f"{label}: the claim does not show whether {', '.join(self._label(c) for c, _ in asked)}"
+        return label
+
+    def _found(self, criterion: Node, item: Node, derived: Graph) -> str:
+        """What the claim shows where the criterion looked."""
+        leaves = list(self._leaves(criterion))
+        shown = [words for leaf in leaves for words in self._shown(leaf, item, derived)]
+        if shown:
+            return ", ".join(dict.fromkeys(shown))
+        nouns = [s.noun for leaf in leaves for e in self._snapshot.objects(leaf, POL.expects) if (s := self._coding.scheme_of(e))]
+        return "no " + " or ".join(dict.fromkeys(nouns)) if nouns else "nothing that says so"
+
+    def _shown(self, leaf: Node, item: Node, derived: Graph) -> Iterator[str]:
+        graph = self._snapshot
+        if (leaf, RDF.type, POL.CodeValid) in graph:
+            for validity in sorted(derived.objects(item, POL.outOf)):
+                yield self._label(validity)
+            return
+        schemes = {s.iri for e in graph.objects(leaf, POL.expects) if (s := self._coding.scheme_of(e))}
+        for place in self._places(leaf, item, derived):
+            for thing in sorted(derived.objects(place, CLM.shows)):
+                scheme = graph.value(thing, SKOS.inScheme) or next((s for s in schemes if (thing, POL.within, s) in derived), None)
+                if scheme in schemes:
+                    yield self._label(thing)
+            for thing in sorted(derived.objects(place, CLM.noFinding)):
+                if thing in set(graph.objects(leaf, POL.expects)):
+                    yield f"recorded: not so ({self._label(thing)})"
+
+    def _places(self, leaf: Node, item: Node, derived: Graph) -> list[Node]:
+        where = self._snapshot.value(leaf, POL.looksAt)
+        claim = derived.value(item, CLM.claim) or item
+        if where == POL.ThisItem:
+            return [item]
+        if where == POL.ClaimItself:
+            return [claim]
+        parts = sorted(derived.objects(claim, CLM.part))
+        return [p for p in parts if p != claim] if where == POL.AnyLine else parts
+
+    def _leaves(self, criterion: Node) -> Iterator[Node]:
+        members = sorted(self._snapshot.objects(criterion, POL.member))
+        if not members:
+            yield criterion
+        for member in members:
+            yield from self._leaves(member)
+
+    # --- Repairs ------------------------------------------------------------------------------------------------------
+
+    def _repair(self, criterion: Node, item: Node, derived: Graph) -> tuple[str, Repair] | None:
+        """The mend that the data names, if there is just one."""
+        graph = self._snapshot
+        if (criterion, RDF.type, POL.CodeValid) in graph:
+            return self._successor(item, derived)
+        if (criterion, RDF.type, POL.Shows) not in graph:
+            return None
+        wanted = list(graph.objects(criterion, POL.expects))
+        if len(wanted) != 1 or (notation := graph.value(wanted[0], SKOS.notation)) is None:
+            return None
+        scheme = self._coding.scheme_of(wanted[0])
+        if scheme is None or scheme.repair is None:
+            return None
+        if scheme.repair == "add":
+            return f"add {self._label(wanted[0])}", Repair(action="add", system=scheme.label, code=str(notation))
+        replaced = [
+            str(graph.value(t, SKOS.notation) or t.rsplit("/", 1)[-1])
+            for t in sorted(derived.objects(item, CLM.shows))
+            if isinstance(t, URIRef) and (t, POL.within, scheme.iri) in derived + graph
+        ]
+        old = replaced[0] if len(replaced) == 1 else None
+        text = f"{scheme.noun} {notation}" + (f" instead of {old}" if old else "")
+        return f"report {text}", Repair(action="replace", system=scheme.label, code=str(notation), replaces=old)
+
+    def _successor(self, item: Node, derived: Graph) -> tuple[str, Repair] | None:
+        """The code before or after an invalid one, if it is valid on the item's days."""
+        graph = self._snapshot
+        first, last = (_as_day(derived.value(item, name)) for name in (CLM.firstDay, CLM.lastDay))
+        for validity in derived.objects(item, POL.outOf):
+            for code in graph.subjects(COD.validity, validity):
+                if (item, CLM.shows, code) not in derived:
+                    continue
+                others = [*graph.subjects(COD.replaces, code), *graph.objects(code, COD.replaces)]
+                valid = [o for o in others if first and last and self._valid(o, first, last)]
+                scheme = self._coding.scheme_of(code)
+                if len(valid) == 1 and scheme:
+                    old, new = (str(graph.value(c, SKOS.notation)) for c in (code, valid[0]))
+                    repair = Repair(action="replace", system=scheme.label, code=new, replaces=old)
+                    return f"report {scheme.noun} {new} instead of {old}", repair
+        return None
+
+    def _valid(self, code: Node, first: date, last: date) -> bool:
+        graph = self._snapshot
+        periods = [
+            (_as_day(graph.value(v, POL.certainFrom)), _as_day(graph.value(v, POL.certainUntil)))
+            for v in graph.objects(code, COD.validity)
+        ]
+        return bool(periods) and all(f and u and f <= first and last <= u for f, u in periods)
+
+    # --- Citations ----------------------------------------------------------------------------------------------------
+
+    def _changes(self, provision: Node) -> Iterator[Change]:
+        graph = self._snapshot
+        for amendment in sorted(graph.objects(provision, POL.endedBy)):
+            version = self._version(amendment)
+            earliest, latest = bounds(graph, version, "published")
+            yield Change(
+                amendment=str(amendment),
+                label=self._label(amendment),
+                document=", ".join(sorted(self._label(s) for s in graph.objects(version, POL.source))),
+                effective_from=_as_day(graph.value(amendment, POL.effectiveFrom)),
+                published_earliest=earliest,
+                published_latest=latest,
+                implemented_on=_as_day(graph.value(amendment, POL.implementedOn)),
+                cites=self._cites(graph.objects(amendment, POL.cites)),
+            )
+
+    def _cites(self, statements: Iterable[Node]) -> tuple[Citation, ...]:
+        known = (s for s in sorted(set(statements)) if (s, RDF.type, POL.Statement) in self._snapshot)
+        return tuple(self._citation(statement) for statement in known)
+
+    def _citation(self, statement: Node) -> Citation:
+        if statement not in self._citations:
+            graph = self._snapshot
+            source = graph.value(statement, DCTERMS.isPartOf)
+            ambiguity = graph.value(statement, POL.ambiguity)
+            status = graph.value(statement, POL.verificationStatus) or graph.value(source, POL.verificationStatus)
+            self._citations[statement] = Citation(
+                statement=str(statement),
+                document=self._label(source),
+                section=str(graph.value(statement, POL.section) or ""),
+                quote=str(graph.value(statement, POL.quote) or ""),
+                ambiguity=str(ambiguity) if ambiguity is not None else None,
+                verified=status != POL.Unverified,
+            )
+        return self._citations[statement]
+
+    def _version(self, node: Node) -> URIRef:
+        return URIRef(str(node).partition("#")[0])
+
+    def _policy(self, provision: Node) -> str:
+        version = self._version(provision)
+        return str(self._snapshot.value(version, POL.versionOf) or version)
+
+    def _label(self, node: Node | None) -> str:
+        if node is None:
+            return ""
+        label = self._snapshot.value(node, RDFS.label)
+        return str(label) if label is not None else str(node).rstrip("/").rsplit("/", 1)[-1].rsplit("#", 1)[-1]
+
+
+def _results(report: Graph) -> Iterator[tuple[Node, Node, Node]]:
+    """Focus node, shape and provision of each result of a SHACL validation report."""
+    for result in report.subjects(RDF.type, SH.ValidationResult):
+        item, shape, provision = (report.value(result, p) for p in (SH.focusNode, SH.sourceShape, SH.value))
+        if item is not None and shape is not None and provision is not None:
+            yield item, shape, provision
+
+
+def _notes(report: Graph) -> Iterator[Node]:
+    for result in report.subjects(RDF.type, SH.ValidationResult):
+        shape = report.value(result, SH.sourceShape)
+        if str(shape).startswith(str(SHAPE["claim-"])):
+            yield from report.objects(result, SH.resultMessage)
+
+
+def _claim_outcome(findings: list[Finding], governed: bool) -> ClaimOutcome:
+    outcomes = {finding.outcome for finding in findings}
+    if "violation" in outcomes:
+        return "violation"
+    if "review" in outcomes:
+        return "needs-review"
+    return "conformant" if governed else "not-applicable"
+
+
+def _as_day(value: Node | None) -> date | None:
+    day = value.toPython() if isinstance(value, RdfLiteral) else None
+    return day if isinstance(day, date) else None

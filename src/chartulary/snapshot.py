@@ -1,0 +1,246 @@
+"""Folds the register into what was known on a day: amendments applied, periods as bounds, every default written out.
+
+The register is append-only and speaks in four dates; rules and questions should not have to. A snapshot is one plain graph in
+which each provision has ``pol:possibleFrom <= pol:certainFrom`` and ``pol:certainUntil <= pol:possibleUntil`` (days of service,
+inclusive), each scope names a payer, line of business, setting and request, and each thing lists what it is within.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, timedelta
+from typing import Literal as Choice
+
+from rdflib import RDF, Graph, Literal, Node, URIRef
+from rdflib.namespace import DCTERMS, SKOS
+
+from chartulary.namespaces import COD, POL, ROOT
+
+FIRST_DAY, LAST_DAY = date.min, date.max
+Unknown = Choice["review", "info"]
+
+_DEFAULTS = (
+    (POL.payer, URIRef(ROOT + "payer/any")),
+    (POL.lineOfBusiness, URIRef(ROOT + "line-of-business/any")),
+    (POL.setting, URIRef(ROOT + "setting/any")),
+)
+_OBLIGATIONS = (POL.requires, POL.prohibits)
+_CONDITIONS = (POL.when, POL.unless)
+
+
+def fold(files: Mapping[URIRef, Graph], *, as_known_on: date | None, unknown: Unknown = "review") -> Graph:
+    """The register as known on a day.
+
+    ``files`` maps each file's IRI to its graph. ``as_known_on`` None takes in everything. ``unknown`` is what an unknown
+    obligation gives where its criterion does not say. A fact published after the day never shows; one that may have been
+    published by then (its publication is known within bounds only) shows, but nothing in it is certain.
+    """
+    knowledge = _knowledge(files, as_known_on)
+    graph = Graph()
+    for content in files.values():
+        for s, p, o in content:
+            if knowledge.get(s) != "unknown" and knowledge.get(o) != "unknown":
+                graph.add((s, p, o))
+    doubtful = {node for node, state in knowledge.items() if state == "maybe"}
+    _write_periods(graph, doubtful)
+    _write_scopes(graph)
+    _write_hierarchies(graph)
+    _write_criteria(graph, unknown)
+    _write_provisions(graph)
+    return graph
+
+
+def _knowledge(files: Mapping[URIRef, Graph], as_known_on: date | None) -> dict[Node, str]:
+    """``unknown`` or ``maybe`` for each node that was not surely published by the day."""
+    if as_known_on is None:
+        return {}
+    states: dict[Node, str] = {}
+
+    def judge(graph: Graph, node: Node) -> str | None:
+        earliest, latest = bounds(graph, node, "published")
+        if latest is None and earliest is None:
+            return None
+        if as_known_on >= (latest or LAST_DAY):
+            return "known"
+        return "maybe" if as_known_on >= (earliest or FIRST_DAY) else "unknown"
+
+    sources: dict[Node, str] = {}
+    for content in files.values():
+        versions = [v for v in content.subjects(RDF.type, POL.PolicyVersion)]
+        default = next((state for v in versions if (state := judge(content, v))), None)
+        for subject in set(content.subjects()):
+            state = judge(content, subject) or default
+            if state and state != "known":
+                states[subject] = state
+            if state and (subject, RDF.type, POL.Source) in content:
+                sources[subject] = state
+    for content in files.values():
+        # A statement was known when its source was, a validity when any statement behind it was.
+        for statement, source in content.subject_objects(DCTERMS.isPartOf):
+            if (state := sources.get(source)) and state != "known":
+                states.setdefault(statement, state)
+    for content in files.values():
+        for validity in content.subjects(RDF.type, COD.Validity):
+            cited = [states.get(statement, "known") for statement in content.objects(validity, POL.cites)]
+            if cited and "known" not in cited:
+                states.setdefault(validity, "maybe" if "maybe" in cited else "unknown")
+    return states
+
+
+def bounds(graph: Graph, node: Node, name: str) -> tuple[date | None, date | None]:
+    """Earliest and latest value of a date that may be exact (``nameOn``/``nameFrom``…) or known within bounds."""
+    exact = _day(graph, node, name + "On")
+    return exact or _day(graph, node, name + "Earliest"), exact or _day(graph, node, name + "Latest")
+
+
+def _day(graph: Graph, node: Node, name: str) -> date | None:
+    value = graph.value(node, POL[name])
+    day = value.toPython() if isinstance(value, Literal) else None
+    return day if isinstance(day, date) else None
+
+
+def _write_periods(graph: Graph, doubtful: set[Node]) -> None:
+    periods: dict[Node, list[date]] = {}
+    for kind in (POL.Provision, COD.Validity):
+        for node in graph.subjects(RDF.type, kind):
+            begins = _day(graph, node, "effectiveFrom")
+            ends = _day(graph, node, "effectiveUntil")
+            possible_from = begins or _day(graph, node, "effectiveEarliest") or FIRST_DAY
+            certain_from = begins or _day(graph, node, "effectiveLatest") or possible_from
+            certain_until = ends or _day(graph, node, "endsEarliest") or LAST_DAY
+            possible_until = ends or _day(graph, node, "endsLatest") or LAST_DAY
+            periods[node] = [possible_from, certain_from, certain_until, possible_until]
+    for amendment, ended in list(graph.subject_objects(POL.ends)):
+        if ended not in periods:
+            continue
+        begins = _day(graph, amendment, "effectiveFrom")
+        earliest = begins or _day(graph, amendment, "effectiveEarliest") or FIRST_DAY
+        latest = begins or _day(graph, amendment, "effectiveLatest") or LAST_DAY
+        period = periods[ended]
+        period[2] = min(period[2], _day_before(earliest))
+        if amendment not in doubtful:
+            period[3] = min(period[3], _day_before(latest))
+        graph.add((ended, POL.endedBy, amendment))
+    for node, (possible_from, certain_from, certain_until, possible_until) in periods.items():
+        if node in doubtful:
+            certain_from, certain_until = LAST_DAY, FIRST_DAY
+        for name, day in (
+            ("possibleFrom", possible_from),
+            ("certainFrom", certain_from),
+            ("certainUntil", certain_until),
+            ("possibleUntil", possible_until),
+        ):
+            graph.add((node, POL[name], Literal(day)))
+    for node in doubtful:
+        graph.add((node, POL.knowledge, POL.Maybe))
+
+
+def _day_before(day: date) -> date:
+    return day - timedelta(days=1) if day > FIRST_DAY else day
+
+
+def _write_scopes(graph: Graph) -> None:
+    requests = list(graph.subjects(RDF.type, POL.Request))
+    for scope in list(graph.subjects(RDF.type, POL.Scope)):
+        for name, any_of_it in _DEFAULTS:
+            if graph.value(scope, name) is None:
+                graph.add((scope, name, any_of_it))
+        if graph.value(scope, POL.request) is None:
+            for request in requests:
+                graph.add((scope, POL.request, request))
+
+
+def _write_hierarchies(graph: Graph) -> None:
+    """``pol:within``: reflexive closure of skos:broader, with a code's scheme on top; ``pol:excludes`` under exclusive heads."""
+    within: dict[Node, set[Node]] = {}
+    kinds = (COD.Code, POL.Payer, POL.LineOfBusiness, POL.Setting)
+    for kind in kinds:
+        for node in graph.subjects(RDF.type, kind):
+            within[node] = {node, *_ancestors(graph, node), *graph.objects(node, SKOS.inScheme)}
+    for node, groups in within.items():
+        for group in groups:
+            graph.add((node, POL.within, group))
+    for validity in list(graph.subjects(RDF.type, COD.Validity)):
+        if graph.value(validity, COD.inSetting) is None:
+            graph.add((validity, COD.inSetting, _DEFAULTS[2][1]))
+    for head in list(graph.subjects(COD.exclusive, Literal(True))):
+        members = [node for node, groups in within.items() if head in groups and node != head]
+        for one in members:
+            for other in members:
+                if not any({one, other} <= within[third] for third in members):
+                    graph.add((one, POL.excludes, other))
+
+
+def _ancestors(graph: Graph, node: Node) -> Iterator[Node]:
+    seen: set[Node] = {node}
+    waiting = [node]
+    while waiting:
+        for broader in graph.objects(waiting.pop(), SKOS.broader):
+            if broader not in seen:
+                seen.add(broader)
+                waiting.append(broader)
+                yield broader
+
+
+def _write_criteria(graph: Graph, unknown: Unknown) -> None:
+    default = {"review": POL.Review, "info": POL.Info}[unknown]
+    members: dict[Node, set[Node]] = defaultdict(set)
+    for group, member in graph.subject_objects(POL.member):
+        members[group].add(member)
+    for kind in (POL.Shows, POL.CodeValid, POL.EventBefore, POL.AllOf, POL.AnyOf):
+        for criterion in list(graph.subjects(RDF.type, kind)):
+            stated = graph.value(criterion, POL.ifUnknown)
+            graph.add((criterion, POL.asObligation, stated or default))
+            graph.add((criterion, POL.asCondition, stated or POL.Info))
+            if kind == POL.Shows:
+                if graph.value(criterion, POL.looksAt) is None:
+                    graph.add((criterion, POL.looksAt, POL.ThisItem))
+                if all(_on_every_claim(graph, thing) for thing in graph.objects(criterion, POL.expects)):
+                    graph.add((criterion, POL.absentIsNotMet, Literal(True)))
+            if criterion in members:
+                graph.add((criterion, POL.depth, Literal(_depth(members, criterion))))
+
+
+def _on_every_claim(graph: Graph, thing: Node) -> bool:
+    scheme = graph.value(thing, SKOS.inScheme) or thing
+    return (scheme, COD.onEveryClaim, Literal(True)) in graph
+
+
+def _depth(members: Mapping[Node, set[Node]], group: Node) -> int:
+    return 1 + max((_depth(members, member) for member in members[group] if member in members), default=0)
+
+
+def _write_provisions(graph: Graph) -> None:
+    members: dict[Node, set[Node]] = defaultdict(set)
+    for group, member in graph.subject_objects(POL.member):
+        members[group].add(member)
+    for provision in list(graph.subjects(RDF.type, POL.Provision)):
+        obliged = [c for place in _OBLIGATIONS for c in graph.objects(provision, place)]
+        conditions = [c for place in _CONDITIONS for c in graph.objects(provision, place)]
+        for criterion in _closure(members, [*obliged, *conditions]):
+            graph.add((provision, POL.tests, criterion))
+        for criterion in conditions:
+            graph.add((provision, POL.condition, criterion))
+        if not obliged:
+            graph.add((provision, POL.notice, Literal(True)))
+        if graph.value(provision, POL.severity) is None:
+            graph.add((provision, POL.severity, POL.Violation if obliged else POL.Info))
+        severity = graph.value(provision, POL.severity)
+        graph.add((provision, POL.ifUncertain, POL.Info if severity == POL.Info else POL.Review))
+        if graph.value(provision, POL.about) is None:
+            for scheme in graph.subjects(RDF.type, COD.CodeSystem):
+                graph.add((provision, POL.about, scheme))
+
+
+def _closure(members: Mapping[Node, set[Node]], criteria: Iterable[Node]) -> set[Node]:
+    reached: set[Node] = set()
+    waiting = list(criteria)
+    while waiting:
+        criterion = waiting.pop()
+        if criterion not in reached:
+            reached.add(criterion)
+            waiting.extend(members.get(criterion, ()))
+    return reached
+
+
