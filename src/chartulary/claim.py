@@ -199,29 +199,18 @@ class Claim:
     history: tuple[Event, ...] = ()
     lines: tuple[Line, ...] = ()
 
-    def days_of_service(self) -> tuple[date, date]:
+    def days_of_service(self, *, stay: bool) -> tuple[date, date]:
         """First and last day that the claim as a whole may be about.
 
-        One stated day wins. An inpatient stay (an admission or discharge is given) runs from admission to
-        discharge, because sources here rarely say which of its days counts. Otherwise the lines' days, then
-        the statement period. Without any date the whole calendar: every dated rule then answers *maybe*.
+        One stated day wins. A facility stay (``stay``, by the setting) runs from admission to discharge, because
+        sources here rarely say which of its days counts. Otherwise the lines' days, then the statement period.
+        Without any date the whole calendar: every dated rule then answers *maybe*.
         """
         if self.date_of_service:
             return self.date_of_service, self.date_of_service
-        if self.admission or self.discharge:
-            first = self.admission or self.statement_from or self.discharge
-            last = self.discharge or self.statement_through or self.admission
-            assert first and last
-            return min(first, last), max(first, last)
-        first_days = [line.first_day for line in self.lines if line.first_day]
-        last_days = [line.last_day or line.first_day for line in self.lines if line.first_day]
-        if first_days:
-            return min(first_days), max(day for day in last_days if day)
-        if self.statement_from or self.statement_through:
-            first, last = (
-                self.statement_from or self.statement_through,
-                self.statement_through or self.statement_from,
-            )
-            assert first and last
-            return min(first, last), max(first, last)
-        return date.min, date.max
+        if stay:
+            days = [self.admission or self.statement_from, self.discharge or self.statement_through]
+        else:
+            days = [day for line in self.lines for day in (line.first_day, line.last_day)]
+        known = [day for day in days if day] or [day for day in (self.statement_from, self.statement_through) if day]
+        return (min(known), max(known)) if known else (date.min, date.max)

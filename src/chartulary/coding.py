@@ -93,7 +93,7 @@ class Coding:
         ``sent_as`` is the code system as the claim writes it; None takes the system whose pattern fits. None is
         returned for a code of a system that the register does not know.
         """
-        text = text.strip().upper() if field != "note" else text
+        text = text.strip().upper()
         candidates = [s for s in self._by_field[field] if sent_as is None or not s.sent_as or sent_as in s.sent_as]
         for scheme in candidates:
             if (iri := self._codes.get((scheme.iri, text))) is not None:
@@ -140,6 +140,10 @@ class Coding:
                 if isinstance(by_form, URIRef):
                     return by_form
         return URIRef(_SETTING + "unrecognised")
+
+    def is_stay(self, setting: URIRef) -> bool:
+        """Whether a claim of this setting is dated by a stay, not by its lines."""
+        return (setting, POL.datedByStay, Literal(True)) in self._graph
 
     def payer_and_business(self, claim: Claim, setting: URIRef) -> tuple[URIRef, URIRef]:
         """Who is asked, under which line of business: what the claim names wins, then what alone fits."""

@@ -15,14 +15,13 @@ _NOTES, _SERVICES = URIRef(ROOT + "scheme/note"), URIRef(ROOT + "scheme/service"
 _PRODUCTS, _FINDINGS, _EVENTS = (URIRef(f"{ROOT}scheme/{name}") for name in ("product", "finding", "event"))
 
 
-def claim_iri(claim: Claim) -> URIRef:
-    """The claim's name in graphs and reports; not an address, and not kept anywhere."""
-    return URIRef(f"urn:chartulary:claim:{quote(claim.id, safe='')}")
+def iri_for(claim_id: str, position: int | None = None) -> URIRef:
+    """The name of a claim, or of its line at a position from 1 (line numbers as sent may repeat), in graphs and reports.
 
-
-def line_iri(claim: Claim, position: int) -> URIRef:
-    """The line's name, by its place from 1: numbers as sent may repeat."""
-    return URIRef(f"{claim_iri(claim)}:line:{position}")
+    It is not an address, and it is kept nowhere.
+    """
+    claim = f"urn:chartulary:claim:{quote(claim_id, safe='')}"
+    return URIRef(f"{claim}:line:{position}" if position else claim)
 
 
 def claim_graph(claim: Claim, coding: Coding) -> Graph:
@@ -38,10 +37,11 @@ class _Writer:
         self._graph, self._coding = graph, coding
 
     def claim(self, claim: Claim) -> None:
-        graph, coding, me = self._graph, self._coding, claim_iri(claim)
+        graph, coding, me = self._graph, self._coding, iri_for(claim.id)
         setting = coding.setting(claim)
         payer, business = coding.payer_and_business(claim, setting)
-        self._item(me, me, CLM.Claim, *claim.days_of_service())
+        days = claim.days_of_service(stay=coding.is_stay(setting))
+        self._item(me, me, CLM.Claim, *days)
         graph.add((me, CLM.request, URIRef(f"{ROOT}request/{claim.request}")))
         graph.add((me, CLM.payer, payer))
         graph.add((me, CLM.lineOfBusiness, business))
@@ -59,7 +59,7 @@ class _Writer:
         self._findings(me, claim)
         self._events(me, claim)
         for position, line in enumerate(claim.lines, 1):
-            self._line(me, line_iri(claim, position), claim, line)
+            self._line(me, iri_for(claim.id, position), claim, line, days)
 
     def _item(self, item: URIRef, claim: URIRef, level: URIRef, first: date, last: date) -> None:
         graph = self._graph
@@ -71,11 +71,9 @@ class _Writer:
         graph.add((item, CLM.firstDay, Literal(first)))
         graph.add((item, CLM.lastDay, Literal(last)))
 
-    def _line(self, claim_node: URIRef, me: URIRef, claim: Claim, line: Line) -> None:
-        first, last = (line.first_day, line.last_day or line.first_day) if line.first_day else (None, None)
-        if first is None or last is None:
-            first, last = claim.days_of_service()
-        self._item(me, claim_node, CLM.Line, first, last)
+    def _line(self, claim_node: URIRef, me: URIRef, claim: Claim, line: Line, days: tuple[date, date]) -> None:
+        first, last = (line.first_day, line.last_day or line.first_day) if line.first_day else days
+        self._item(me, claim_node, CLM.Line, first, last or first)
         self._code(me, "procedureCode", line.code, line.code_system)
         self._code(me, "revenueCode", line.revenue_code)
         self._code(me, "placeOfService", line.place_of_service or claim.place_of_service)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 
+import pyoxigraph
 from rdflib import Graph, URIRef
 
+from chartulary.ask import Answer, Query, gather, load_queries, run_local, run_remote
 from chartulary.claim import Claim
 from chartulary.coding import Coding
 from chartulary.engines import Engine, EngineName, prepare
@@ -43,6 +47,26 @@ class Snapshot:
             self._engines[name] = prepare(name, self.register.shapes, self.graph)
         return self._engines[name]
 
+    @cached_property
+    def store(self) -> pyoxigraph.Store:
+        """The snapshot in an embedded SPARQL store."""
+        store = pyoxigraph.Store()
+        store.load(self.graph.serialize(format="nt").encode(), format=pyoxigraph.RdfFormat.N_TRIPLES)
+        return store
+
+    def ask(self, question: str, *, endpoint: str | None = None, **parameters: str | date) -> Answer:
+        """Answers a question of ``queries/``; see :meth:`Register.ask`."""
+        queries = self.register.queries
+        if question not in queries:
+            near = difflib.get_close_matches(question, queries, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise ChartularyError(f"there is no question '{question}'{hint}")
+        query = queries[question]
+        given = {name: str(value) for name, value in parameters.items() if value is not None}
+        text, values = query.bind(given, self.coding)
+        rows = run_remote(text, endpoint) if endpoint else run_local(text, self.store)
+        return Answer(query.name, values, self.register.revision, self.as_known_on, gather(query, rows))
+
     def validate(self, claim: Claim, *, engine: EngineName = "auto") -> Report:
         """Holds one claim against every policy known on the day."""
         runner = self.engine(engine)
@@ -56,9 +80,10 @@ class Snapshot:
 class Register:
     """Policies, shapes and vocabulary, as read from files. Build it with :meth:`load`."""
 
-    def __init__(self, files: dict[URIRef, Graph], shapes: Graph, revision: str) -> None:
+    def __init__(self, files: dict[URIRef, Graph], shapes: Graph, queries: dict[str, Query], revision: str) -> None:
         self.files = files
         self.shapes = shapes
+        self.queries = queries
         self.revision = revision
         """Names the content: the same files give the same revision, on any machine."""
         self._snapshots: dict[tuple[date | None, Unknown], Snapshot] = {}
@@ -82,7 +107,7 @@ class Register:
         shapes = Graph()
         for name in ("rules.ttl", "outcomes.ttl", "claim.ttl"):
             shapes += _parse(data_folder("shapes") / name, digest)
-        return cls(files, shapes, digest.hexdigest()[:16])
+        return cls(files, shapes, load_queries(data_folder("queries")), digest.hexdigest()[:16])
 
     def snapshot(self, *, as_known_on: date | None = None, unknown: Unknown = "review") -> Snapshot:
         """What was known on a day (None: all that the register holds); folded once and kept."""
@@ -101,6 +126,18 @@ class Register:
     ) -> Report:
         """Holds one claim against the register; see :meth:`Snapshot.validate`."""
         return self.snapshot(as_known_on=as_known_on, unknown=unknown).validate(claim, engine=engine)
+
+    def ask(
+        self, question: str, *, as_known_on: date | None = None, endpoint: str | None = None, **parameters: str | date
+    ) -> Answer:
+        """Answers a question of ``queries/`` by name: ``ask("requirements", code="38228", payer="medicare", dos=…)``.
+
+        ``endpoint`` asks a remote SPARQL server that holds an exported snapshot instead.
+
+        Raises:
+            ChartularyError: there is no such question or parameter, or a value names nothing in the register.
+        """
+        return self.snapshot(as_known_on=as_known_on).ask(question, endpoint=endpoint, **parameters)
 
 
 def _parse(path: Path, digest: hashlib._Hash) -> Graph:

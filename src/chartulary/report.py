@@ -14,12 +14,15 @@ from rdflib.namespace import DCTERMS, SH, SKOS
 
 from chartulary.claim import Claim, Line
 from chartulary.coding import Coding
-from chartulary.graph import claim_iri, line_iri
+from chartulary.graph import iri_for
 from chartulary.namespaces import CLM, COD, POL, SHAPE
 from chartulary.snapshot import FIRST_DAY, LAST_DAY, bounds
 
 Outcome: TypeAlias = Choice["violation", "review", "info", "overridden"]
 ClaimOutcome: TypeAlias = Choice["violation", "needs-review", "conformant", "not-applicable"]
+
+_Item: TypeAlias = tuple[int | None, Line | None]
+"""A line and its place on the claim; neither for the claim itself."""
 
 _OUTCOMES: dict[Node, Outcome] = {
     SHAPE.violation: "violation",
@@ -79,6 +82,9 @@ class Finding:
     policy: str
     policy_label: str
     line: int | None
+    """Line number as sent."""
+    position: int | None
+    """The line's place on the claim, from 1."""
     code: str | None
     first_day: date | None
     last_day: date | None
@@ -135,16 +141,16 @@ class Reader:
     def read(
         self, claim: Claim, derived: Graph, results: Graph, *, revision: str, as_known_on: date | None, engine: str
     ) -> Report:
-        me = claim_iri(claim)
-        lines: dict[Node, Line | None] = {line_iri(claim, n): line for n, line in enumerate(claim.lines, 1)}
-        items: dict[Node, Line | None] = {me: None, **lines}
+        me = iri_for(claim.id)
+        items: dict[Node, _Item] = {me: (None, None)}
+        items |= {iri_for(claim.id, n): (n, line) for n, line in enumerate(claim.lines, 1)}
         findings = sorted(
             (
                 self._finding(_OUTCOMES[shape], provision, item, items[item], derived)
                 for item, shape, provision in _results(results)
                 if shape in _OUTCOMES
             ),
-            key=lambda f: (f.line or 0, _ORDER.index(f.outcome), f.provision),
+            key=lambda f: (f.position or 0, _ORDER.index(f.outcome), f.provision),
         )
         governing = tuple(self._governing(derived, items))
         return Report(
@@ -167,8 +173,8 @@ class Reader:
     def _background(self, provision: str) -> bool:
         return (URIRef(provision), POL.background, RdfLiteral(True)) in self._snapshot
 
-    def _governing(self, derived: Graph, items: dict[Node, Line | None]) -> Iterator[Governing]:
-        for item, line in items.items():
+    def _governing(self, derived: Graph, items: dict[Node, _Item]) -> Iterator[Governing]:
+        for item, (_, line) in items.items():
             for provision in sorted(derived.objects(item, POL.governedBy)):
                 yield Governing(
                     provision=str(provision),
@@ -180,8 +186,8 @@ class Reader:
 
     # --- One finding --------------------------------------------------------------------------------------------------
 
-    def _finding(self, outcome: Outcome, provision: Node, item: Node, line: Line | None, derived: Graph) -> Finding:
-        graph = self._snapshot
+    def _finding(self, outcome: Outcome, provision: Node, item: Node, place: _Item, derived: Graph) -> Finding:
+        graph, (position, line) = self._snapshot, place
         changes = tuple(self._changes(provision))
         cited = list(graph.objects(provision, POL.cites))
         for validity in derived.objects(item, POL.outOf):
@@ -211,6 +217,7 @@ class Reader:
             policy=self._policy(provision),
             policy_label=self._label(version),
             line=line.number if line else None,
+            position=position,
             code=(line.code or line.revenue_code) if line else None,
             first_day=None if first == FIRST_DAY else first,
             last_day=None if last == LAST_DAY else last,

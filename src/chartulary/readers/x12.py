@@ -32,7 +32,6 @@ from chartulary.errors import Problem
 
 # Not str.strip() and not \s: those also eat U+001C to U+001F, which are common delimiters.
 _BLANK = " \t\r\n\ufeff"
-_SKIP = re.compile(f"[{_BLANK}]*")
 _ISA = re.compile(r"ISA([^A-Za-z0-9 \r\n])")
 _ISA_LENGTH = 400
 """No ISA is longer (the standard says 106 characters), however it is padded or indented."""
@@ -72,7 +71,10 @@ _CLAIM_DATES = {
     "435": ("admission date", ("admission",)),
     "096": ("discharge date", ("discharge",)),  # a day in 837P; in 837I only an hour (TM)
 }
-_SUBSCRIBER_PARTS = {"IL": "subscriber (NM1*IL, loop 2010BA)", "PR": "payer (NM1*PR, loop 2010BB)"}
+_SUBSCRIBER_PARTS = {
+    "SBR": "SBR segment (loop 2000B)",
+    "IL": "subscriber (NM1*IL, loop 2010BA)",
+}
 
 
 def read_x12(text: str, *, source: str) -> Iterator[Claim | Problem]:
@@ -111,11 +113,17 @@ def _segments(text: str) -> Iterator[_Segment]:
     if text[:position].strip(_BLANK + "ï»¿"):  # a byte order mark may come decoded as Latin-1
         yield _Segment(0, [], "", "what stands before the first readable ISA segment was not read")
     number = 0
+    gap = re.compile(f"[{_BLANK}]*")
     delimiters = None
-    while (position := _after_blanks(text, position)) < len(text):
+    while True:
+        match = gap.match(text, position)
+        position = match.end() if match else position
+        if position >= len(text):
+            return
         number += 1
         if _ISA.match(text, position) and (found := _delimiters(text, position)):
             delimiters, position = found, found.end
+            gap = re.compile(f"[{_BLANK}{re.escape(delimiters.terminator)}]*")  # "~~" is no segment
             new_isa = re.compile("ISA{0}0[0-9]{0}[^{0}]{{10}}{0}".format(re.escape(delimiters.element)))
             yield _Segment(number, ["ISA"], delimiters.component)
             continue
@@ -138,11 +146,6 @@ def _segments(text: str) -> Iterator[_Segment]:
         elements = raw.strip(_BLANK).replace("\r", "").replace("\n", "").split(delimiters.element)
         yield _Segment(number, [element.strip(" ") for element in elements], delimiters.component)
         position = stop + 1
-
-
-def _after_blanks(text: str, position: int) -> int:
-    match = _SKIP.match(text, position)
-    return match.end() if match else position
 
 
 def _delimiters(text: str, start: int) -> _Delimiters | None:
@@ -188,8 +191,8 @@ def _day(text: str) -> date | None:
 
 
 def _shown(text: str) -> str:
-    """A value at fault, fit for a message: only what looks like a code, number or date, never words."""
-    return f" ({text})" if re.fullmatch(r"(?=.*[0-9])[\w.,:+$-]{1,20}", text, re.ASCII) else ""
+    """A value at fault, fit for a message: only what is clearly a number, date or short code."""
+    return f" ({text})" if re.fullmatch("(?=.*[0-9])(?:[0-9.,:+$eE-]{1,20}|[A-Za-z0-9]{1,4})", text) else ""
 
 
 class _Draft:
@@ -230,6 +233,7 @@ class _Reader:
         self.number = 0
         self.component = ":"
         self.interchange = False
+        self.miscounts: list[tuple[int, str]] = []
         self.cut = False
         """The segment before this one was unreadable: what it closed is not missed a second time."""
         self.group = ("", "")
@@ -239,6 +243,21 @@ class _Reader:
         self.stated = False
         self._begin("", skip=True)
         self.began = 0
+
+    def _begin(self, form: str, *, skip: bool) -> None:
+        self.began = self.number
+        self.stated = True
+        self.skip = skip
+        self.form = form
+        self.submitted: date | None = None
+        self.subscriber: _Subscriber | None = None
+        self.patient: _Draft | None = None
+        self.claim: _Draft | None = None
+        self.other: _Draft | None = None
+        self.line: _Draft | None = None
+        self.numbered = False
+        self.damaged = False
+        """An unknown segment stood since the last CLM or HL: it may have been one of those."""
 
     def drain(self) -> Iterator[Claim | Problem]:
         out, self.out = self.out, []
@@ -274,28 +293,15 @@ class _Reader:
             handler(self, e)
         elif name not in _KNOWN:
             shown = f" {name}" if re.fullmatch(r"[A-Za-z0-9]{1,3}|(?=.*[0-9])[A-Za-z0-9]{4}", name) else ""
-            self.problem(f"unknown segment identifier{shown}; the segment was not read")
             self.damaged = True
-            if _FACILITY.fullmatch(e[5]):  # it was a CLM: what follows is not the claim's before it
+            if _FACILITY.fullmatch(e[5]):
                 self.end_claim()
                 self.claim = _Draft(self.number)
+                self.problem(f"unknown segment identifier{shown} where a CLM must be meant; its claim was left out")
+            else:
+                self.problem(f"unknown segment identifier{shown}; the segment was not read")
 
     # Envelopes
-
-    def _begin(self, form: str, *, skip: bool) -> None:
-        self.began = self.number
-        self.stated = True
-        self.skip = skip
-        self.form = form
-        self.submitted: date | None = None
-        self.subscriber: _Subscriber | None = None
-        self.patient: _Draft | None = None
-        self.claim: _Draft | None = None
-        self.other: _Draft | None = None
-        self.line: _Draft | None = None
-        self.numbered = False
-        self.damaged = False
-        """An unknown segment stood since the last CLM or HL: it may have been one of those."""
 
     def _end(self) -> bool:
         """Close the transaction set, if one is open that has had no SE; True if that was reported."""
@@ -308,6 +314,10 @@ class _Reader:
         return missed
 
     def finish(self) -> None:
+        if self.miscounts:  # one line for a file: senders that count wrong do so throughout
+            (first, shown), more = self.miscounts[0], len(self.miscounts) - 1
+            rest = f"; {more} more like it" if more else ""
+            self.problem(f"SE01 gives a wrong segment count{shown}{rest}", at=first)
         if not self._end() and self.interchange and not self.cut:
             self.problem("the file ends without an IEA segment and may be cut short")
 
@@ -335,7 +345,7 @@ class _Reader:
         self.end_claim()
         count = self.number - self.began + 1
         if not self.skip and not (re.fullmatch("[0-9]{1,10}", e[1]) and int(e[1]) == count):
-            self.problem(f"SE01 gives a wrong segment count{_shown(e[1])}; the transaction set has {count} segments")
+            self.miscounts.append((self.number, f"{_shown(e[1])}; the transaction set has {count} segments"))
         self.began = 0
 
     def _ge(self, e: list[str]) -> None:
@@ -483,10 +493,10 @@ class _Reader:
 
     def _lost_claim(self, name: str) -> None:
         """Take what follows as a claim whose CLM is lost: it is read over, and nobody else's."""
+        if self.claim is None and name != "HI":  # an SBR taken for the subscriber's may have been the lost claim's
+            self.subscriber = _Subscriber(checked=True)
         self.end_claim()
-        self.problem(
-            f"{name} does not belong to a claim (its CLM is missing); it was left out up to the next CLM or HL"
-        )
+        self.problem(f"{name} outside of a claim (its CLM is missing); left out up to the next CLM or HL")
         self.claim = _Draft(self.number)
 
     def _dtp(self, e: list[str]) -> None:
@@ -567,10 +577,7 @@ class _Reader:
     def _lx(self, e: list[str]) -> None:
         number = int(e[1]) if re.fullmatch("[0-9]{1,9}", e[1]) else None
         last = self.line.values["number"] if self.line else 0
-        if self.claim is None:
-            self._lost_claim("LX")
-            self.subscriber = _Subscriber(checked=True)  # an SBR taken for the subscriber's may have been the claim's
-        elif self.damaged and number is not None and number <= last:
+        if self.claim is None or (self.damaged and number is not None and number <= last):
             self._lost_claim("LX")
         if number is None:
             self.problem(f"LX01 line number is not a number{_shown(e[1])}")

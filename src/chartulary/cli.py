@@ -1,0 +1,215 @@
+"""The command line: ``chartulary validate`` and ``chartulary ask``. Exit 0: no violation; 1: a violation; 2: bad input or usage."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from typer.exceptions import TyperException
+
+from chartulary import formats
+from chartulary.errors import ChartularyError, Problem
+from chartulary.readers import read_claims
+from chartulary.register import Register
+from chartulary.report import Report
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Coverage and coding policies as data: hold claims against them, ask them questions, get every answer cited.",
+)
+
+
+class Format(StrEnum):
+    table = "table"
+    json = "json"
+    jsonl = "jsonl"
+    ttl = "ttl"
+    fhir = "fhir"
+
+
+class AnswerFormat(StrEnum):
+    table = "table"
+    json = "json"
+    csv = "csv"
+
+
+class EngineChoice(StrEnum):
+    auto = "auto"
+    shifty = "shifty"
+    pyshacl = "pyshacl"
+
+
+class UnknownChoice(StrEnum):
+    review = "review"
+    info = "info"
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is not a day (yyyy-mm-dd)") from None
+
+
+KnownOn = Annotated[
+    date | None,
+    typer.Option("--as-known-on", parser=_day, metavar="DATE", help="Answer with what was published by this day."),
+]
+Policies = Annotated[Path | None, typer.Option("--policies", metavar="DIR", help="A folder of your own policies as well.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write here instead of the terminal.")]
+
+
+@app.command()
+def validate(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="X12 837, FHIR, claim JSON, Turtle or JSON-LD; - is standard input.")],
+    as_known_on: KnownOn = None,
+    unknown: Annotated[UnknownChoice, typer.Option(help="What an unknown requirement gives.")] = UnknownChoice.review,
+    format: Annotated[Format, typer.Option("--format", "-f", help="How to write the result.")] = Format.table,
+    engine: Annotated[EngineChoice, typer.Option(help="What runs the rules.")] = EngineChoice.auto,
+    policies: Policies = None,
+    output: Output = None,
+) -> None:
+    """Hold claims against the policies; each finding cites the sentence that it rests on."""
+    snapshot = Register.load(policies=policies).snapshot(as_known_on=as_known_on, unknown=unknown.value)
+    reports: list[Report] = []
+    problems: list[Problem] = []
+
+    def run() -> Iterator[Report | Problem]:
+        for file in files:
+            for item in read_claims(file):
+                yield item if isinstance(item, Problem) else snapshot.validate(item, engine=engine.value)
+
+    with _writing(output) as console:
+        for item in run():
+            (problems if isinstance(item, Problem) else reports).append(item)  # type: ignore[arg-type]
+            if format is Format.jsonl:
+                _print(console, formats.line_json(item))
+            elif format is Format.table and isinstance(item, Report):
+                formats.show_report(console, item)
+        if format is Format.json:
+            whole = formats.run_json(
+                reports,
+                problems,
+                revision=snapshot.register.revision,
+                as_known_on=as_known_on,
+                engine=snapshot.engine(engine.value).name,
+            )
+            _print(console, formats.dump(whole))
+        elif format is Format.ttl:
+            _print(console, formats.reports_turtle(reports))
+        elif format is Format.fhir:
+            _print(console, formats.dump(formats.operation_outcome(reports, problems)))
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if problems:
+        raise typer.Exit(2)
+    if any(report.outcome == "violation" for report in reports):
+        raise typer.Exit(1)
+
+
+@app.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    epilog="Each question takes its own parameters, such as --code 38228 --payer medicare --dos 2025-06-25; see --list.",
+)
+def ask(
+    context: typer.Context,
+    question: Annotated[str | None, typer.Argument(metavar="QUESTION")] = None,
+    list_them: Annotated[bool, typer.Option("--list", help="List the questions and their parameters.")] = False,
+    parameters: Annotated[list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="A parameter by name.")] = None,
+    as_known_on: KnownOn = None,
+    format: Annotated[AnswerFormat, typer.Option("--format", "-f", help="How to write the answer.")] = AnswerFormat.table,
+    endpoint: Annotated[str | None, typer.Option(metavar="URL", help="Ask a SPARQL server that holds an exported snapshot.")] = None,
+    policies: Policies = None,
+    output: Output = None,
+) -> None:
+    """Ask what the policies say; every answer cites its sentences and says what changed it."""
+    register = Register.load(policies=policies)
+    with _writing(output) as console:
+        if list_them or question is None:
+            for query in register.queries.values():
+                console.print(f"[bold]{query.name}[/]  {query.summary}")
+                for p in query.parameters:
+                    console.print(f"    --{p.name} {p.kind.upper()}" + (f"  (default {p.default})" if p.default else ""))
+            return
+        given = _parameters([*(parameters or []), *context.args])
+        answer = register.ask(question, as_known_on=as_known_on, endpoint=endpoint, **given)
+        if format is AnswerFormat.json:
+            _print(console, formats.dump(formats.answer_json(answer)))
+        elif format is AnswerFormat.csv:
+            _print(console, formats.answer_csv(answer).rstrip("\n"))
+        else:
+            formats.show_answer(console, answer, f"{register.queries[question].summary}: {' '.join(given.values())}")
+
+
+@app.command()
+def export(as_known_on: KnownOn = None, policies: Policies = None, output: Output = None) -> None:
+    """Write the register, as known on a day, as N-Triples for a SPARQL server of your own."""
+    snapshot = Register.load(policies=policies).snapshot(as_known_on=as_known_on)
+    with _writing(output) as console:
+        _print(console, "\n".join(sorted(snapshot.graph.serialize(format="nt").splitlines())))
+
+
+def _parameters(words: list[str]) -> dict[str, str]:
+    """``--name value``, ``--name=value`` and ``name=value`` alike."""
+    given: dict[str, str] = {}
+    rest = iter(words)
+    for word in rest:
+        name, equals, value = word.removeprefix("--").partition("=")
+        if not equals:
+            if not word.startswith("--"):
+                raise ChartularyError(f"'{word}' is no parameter; write --name value")
+            value = next(rest, "")
+            if not value or value.startswith("--"):
+                raise ChartularyError(f"--{name} needs a value")
+        given[name.replace("-", "_")] = value
+    return given
+
+
+@contextlib.contextmanager
+def _writing(output: Path | None) -> Iterator[Console]:
+    if output is None:
+        yield Console(highlight=False, width=None if sys.stdout.isatty() else max(80, int(os.environ.get("COLUMNS", "80"))))
+        return
+    try:
+        stream = output.open("w", encoding="utf-8")
+    except OSError as fault:
+        raise ChartularyError(f"{output}: cannot be written: {fault.strerror}") from None
+    with stream:
+        yield Console(file=stream, highlight=False, width=100)
+
+
+def _print(console: Console, text: str) -> None:
+    """Text as it is: never wrapped, never read as markup."""
+    console.file.write(text + "\n")
+
+
+def main() -> None:
+    """Entry point: every fault a user can cause ends in one line and exit code 2."""
+    try:
+        code = app(standalone_mode=False)
+    except TyperException as fault:
+        print(f"chartulary: {fault.format_message()}", file=sys.stderr)
+        code = 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except (ChartularyError, OSError) as fault:
+        print(f"chartulary: {fault}", file=sys.stderr)
+        code = 2
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

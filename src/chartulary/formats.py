@@ -1,0 +1,311 @@
+"""Writes reports and answers: for people (table), programs (json, jsonl, csv), RDF tools (ttl) and FHIR systems (fhir)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+
+from rdflib import RDF, BNode, Graph, Literal, URIRef
+from rdflib.namespace import DCTERMS, SH, XSD
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from chartulary.ask import Answer
+from chartulary.errors import Problem
+from chartulary.graph import iri_for
+from chartulary.namespaces import POL, SHAPE
+from chartulary.report import Change, Citation, Finding, Report
+
+_STYLES = {
+    "violation": "bold red",
+    "review": "bold yellow",
+    "needs-review": "bold yellow",
+    "overridden": "magenta",
+    "info": "cyan",
+    "conformant": "bold green",
+    "not-applicable": "dim",
+    "requirement": "bold red",
+    "prohibition": "bold red",
+    "change": "bold green",
+    "notice": "cyan",
+}
+_SHACL = {
+    "violation": (SH.Violation, SHAPE.violation),
+    "review": (SH.Warning, SHAPE.review),
+    "info": (SH.Info, SHAPE.info),
+    "overridden": (SH.Info, SHAPE.overridden),
+}
+_FHIR = {
+    "violation": ("error", "business-rule"),
+    "review": ("warning", "business-rule"),
+    "info": ("information", "informational"),
+    "overridden": ("information", "informational"),
+}
+_NO_PROMISE = "no rule in the register was broken; this does not say that the service is covered or payable"
+
+
+# --- JSON -------------------------------------------------------------------------------------------------------------
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """One claim's report as plain JSON values."""
+    plain = asdict(report)
+    for name in ("register_revision", "as_known_on", "engine"):
+        del plain[name]
+    for governing in plain["governed_by"]:
+        governing["cites"] = [citation["statement"] for citation in governing["cites"]]
+        del governing["changed_by"]
+    return plain
+
+
+def run_json(
+    reports: Iterable[Report], problems: Iterable[Problem], *, revision: str, as_known_on: date | None, engine: str
+) -> dict[str, Any]:
+    """A whole run as one object."""
+    return {
+        "register_revision": revision,
+        "as_known_on": as_known_on,
+        "engine": engine,
+        "claims": [report_json(report) for report in reports],
+        "problems": [asdict(problem) for problem in problems],
+    }
+
+
+def dump(value: object, *, indent: int | None = 2) -> str:
+    """JSON text; days as yyyy-mm-dd."""
+    return json.dumps(value, indent=indent, default=str, ensure_ascii=False)
+
+
+def line_json(item: Report | Problem) -> str:
+    """A line of JSON Lines: a report with what it was made by, or a problem."""
+    if isinstance(item, Problem):
+        return dump({"problem": asdict(item)}, indent=None)
+    made_by = {name: getattr(item, name) for name in ("register_revision", "as_known_on", "engine")}
+    return dump({**made_by, **report_json(item)}, indent=None)
+
+
+# --- SHACL validation report ------------------------------------------------------------------------------------------
+
+
+def reports_turtle(reports: Iterable[Report]) -> str:
+    """One SHACL validation report over all claims; each result's value is the provision, and it cites its statements."""
+    graph = Graph()
+    for prefix, iri in (("sh", SH), ("pol", POL), ("dcterms", DCTERMS), ("xsd", XSD)):
+        graph.bind(prefix, iri)
+    whole = BNode("report")
+    graph.add((whole, RDF.type, SH.ValidationReport))
+    found = 0
+    for report in reports:
+        graph.add((whole, POL.registerRevision, Literal(report.register_revision)))
+        if report.as_known_on:
+            graph.add((whole, POL.asKnownOn, Literal(report.as_known_on)))
+        for finding in report.findings:
+            found += 1
+            result, (severity, shape) = BNode(f"result{found}"), _SHACL[finding.outcome]
+            graph.add((whole, SH.result, result))
+            graph.add((result, RDF.type, SH.ValidationResult))
+            graph.add((result, SH.focusNode, iri_for(report.claim, finding.position)))
+            graph.add((result, SH.resultSeverity, severity))
+            graph.add((result, SH.sourceShape, shape))
+            graph.add((result, SH.sourceConstraintComponent, SH.SPARQLConstraintComponent))
+            graph.add((result, SH.value, URIRef(finding.provision)))
+            graph.add((result, SH.resultMessage, Literal(_sentence(finding), lang="en")))
+            for citation in finding.cites:
+                graph.add((result, POL.cites, URIRef(citation.statement)))
+    graph.add((whole, SH.conforms, Literal(found == 0)))
+    return graph.serialize(format="turtle")
+
+
+def _sentence(finding: Finding) -> str:
+    parts = [finding.message]
+    if finding.found:
+        parts.append(f"found {finding.found}")
+    if finding.repair:
+        parts.append(finding.repair)
+    return "; ".join(parts)
+
+
+# --- FHIR OperationOutcome --------------------------------------------------------------------------------------------
+
+
+def operation_outcome(reports: Iterable[Report], problems: Iterable[Problem]) -> dict[str, Any]:
+    """A FHIR R4 OperationOutcome: an issue for each finding, for each claim without any, and for each problem."""
+    issues: list[dict[str, Any]] = []
+    for report in reports:
+        for finding in report.findings:
+            severity, code = _FHIR[finding.outcome]
+            place = f"Claim.item[{finding.position - 1}]" if finding.position else "Claim"
+            issues.append(
+                {
+                    "severity": severity,
+                    "code": code,
+                    "details": {
+                        "coding": [{"system": finding.policy, "code": finding.provision.rpartition("#")[2]}],
+                        "text": f"claim {report.claim}: {_sentence(finding)}",
+                    },
+                    "diagnostics": " | ".join(_cited(citation) for citation in finding.cites),
+                    "expression": [place],
+                }
+            )
+        if not report.findings:
+            text = _NO_PROMISE if report.outcome == "conformant" else "no policy in the register governs this claim"
+            issues.append(
+                {"severity": "information", "code": "informational", "details": {"text": f"claim {report.claim}: {text}"}}
+            )
+    for problem in problems:
+        issues.append({"severity": "error", "code": "structure", "details": {"text": str(problem)}})
+    if not issues:
+        issues.append({"severity": "error", "code": "not-found", "details": {"text": "no claim was read"}})
+    for issue in issues:
+        if not issue.get("diagnostics", "x"):
+            del issue["diagnostics"]
+    return {"resourceType": "OperationOutcome", "issue": issues}
+
+
+def _cited(citation: Citation) -> str:
+    return f"{citation.document}, {citation.section}: “{citation.quote}”"
+
+
+# --- On a terminal ----------------------------------------------------------------------------------------------------
+
+
+def show_report(console: Console, report: Report) -> None:
+    """One claim: a heading with its outcome, then each finding with what to do and the sentence it rests on."""
+    head = Table.grid(expand=True, padding=(0, 1))
+    head.add_column(ratio=1)
+    head.add_column(justify="right", no_wrap=True)
+    place = f"{report.source}, {report.where}" if report.where else report.source
+    about = Text.assemble((f"claim {report.claim}", "bold"), f"  {report.payer}, {report.line_of_business}, {report.setting}")
+    if report.line_of_business.startswith(report.payer):
+        about = Text.assemble((f"claim {report.claim}", "bold"), f"  {report.line_of_business}, {report.setting}")
+    head.add_row(about, Text(report.outcome.upper(), style=_STYLES[report.outcome]))
+    console.print(head)
+    console.print(Padding(Text(place, style="dim"), (0, 0, 0, 2)))
+    for note in report.notes:
+        console.print(Padding(Text(note, style="dim italic"), (0, 0, 0, 2)))
+    for finding in report.findings:
+        console.print(Padding(_finding(finding), (1, 0, 0, 2)))
+    if report.outcome == "conformant":
+        console.print(Padding(Text(_NO_PROMISE[0].upper() + _NO_PROMISE[1:], style="dim"), (1, 0, 0, 2)))
+    if report.outcome == "not-applicable":
+        console.print(Padding(Text("No policy in the register governs this claim", style="dim"), (1, 0, 0, 2)))
+    console.print()
+
+
+def _finding(finding: Finding) -> RenderableType:
+    where = f"line {finding.line}" if finding.line is not None else "claim"
+    parts = [where, *(part for part in (finding.code, _days(finding)) if part)]
+    head = Text.assemble((finding.outcome, _STYLES[finding.outcome]), "  ", "  ".join(parts))
+    lines: list[Text] = [Text(finding.message, style="bold" if finding.outcome in ("violation", "review") else "")]
+    if finding.outcome != "info" and finding.found:
+        lines.append(Text(f"expected {finding.expected}; found {finding.found}"))
+    if finding.repair:
+        lines.append(Text.assemble(("mend: ", "bold"), finding.repair))
+    lines.extend(_citation_lines(finding.cites))
+    lines.extend(_change_line(change) for change in finding.changed_by)
+    return Group(head, Padding(Group(*lines), (0, 0, 0, 2)))
+
+
+def _days(finding: Finding) -> str | None:
+    if finding.first_day == finding.last_day:
+        return finding.first_day.isoformat() if finding.first_day else None
+    return f"{finding.first_day or '…'} to {finding.last_day or '…'}"
+
+
+def _citation_lines(cites: Iterable[Citation]) -> Iterator[Text]:
+    """A line for each place of a document, with its sentences."""
+    quotes: dict[str, list[str]] = {}
+    for citation in cites:
+        unseen = "" if citation.verified else " (as others report it)"
+        quotes.setdefault(f"{citation.document}, {citation.section}{unseen}: ", []).append(f"“{citation.quote}”")
+    for place, sentences in quotes.items():
+        yield Text.assemble((place, "dim"), ("; ".join(sentences), "italic dim"))
+
+
+def _change_line(change: Change) -> Text:
+    published = f"{change.published_earliest}" + (
+        f"/{change.published_latest}" if change.published_latest != change.published_earliest else ""
+    )
+    return Text(
+        f"changed for dates of service from {change.effective_from} by {change.document} (published {published}): {change.label}",
+        style="dim",
+    )
+
+
+def show_answer(console: Console, answer: Answer, title: str) -> None:
+    """A question's rows: cited provisions as blocks, anything else as a table."""
+    known = f"as known on {answer.as_known_on}" if answer.as_known_on else "all that the register holds"
+    console.print(Text.assemble((title, "bold"), (f"\n{known}, register {answer.register_revision}", "dim")))
+    if not answer.results:
+        console.print("\nThe register holds nothing on this. That is not to say that nothing applies.")
+    elif "label" in answer.results[0] and "kind" in answer.results[0]:
+        for row in answer.results:
+            console.print(Padding(_row(row), (1, 0, 0, 0)))
+    else:
+        table = Table(header_style="bold")
+        for name in answer.results[0]:
+            table.add_column(name, overflow="fold")
+        for row in answer.results:
+            table.add_row(*(_cell(value) for value in row.values()))
+        console.print(table)
+
+
+def _row(row: Any) -> RenderableType:
+    kind = row["kind"] + ("?" if row.get("certainty") == "maybe" else "")
+    lines = [Text.assemble((kind, _STYLES.get(row["kind"], "")), "  ", (row["label"], "bold"))]
+    inner: list[Text] = []
+    for word, name in (("needs", "requires"), ("must not", "prohibits"), ("when", "when"), ("unless", "unless")):
+        if row.get(name):
+            inner.append(Text.assemble((f"{word}: ", "bold"), " and ".join(row[name])))
+    if row.get("certainty") == "maybe":
+        inner.append(Text("maybe: what was published by that day leaves it open", style="yellow"))
+    period = f"from {row.get('effective_from') or '(no start stated)'}"
+    if row.get("effective_until"):
+        period += f" until {row['effective_until']}"
+    where = f"; {row['scope_label']}" if row.get("scope_label") else ""
+    inner.append(Text(f"{period}{where}", style="dim"))
+    extra = f", implemented {row['implemented_on']}" if row.get("implemented_on") else ""
+    inner.append(Text(f"{row['policy_label']} (published {row['published_on']}{extra})", style="dim"))
+    inner.extend(_citation_lines(Citation(**citation) for citation in row.get("cites", ())))
+    if row["kind"] != "change":
+        for change in row.get("changed_by", ()):
+            text = f"changed for dates of service from {change['change_from']} (published {change['change_published']}): {change['change']}"
+            inner.append(Text(text, style="green"))
+    return Group(*lines, Padding(Group(*inner), (0, 0, 0, 2)))
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list):
+        return "; ".join(_cell(item) for item in value)
+    if isinstance(value, dict):
+        return " ".join(str(item) for item in value.values() if item)
+    return "" if value is None else str(value)
+
+
+def answer_json(answer: Answer) -> dict[str, Any]:
+    """An answer as one object."""
+    return asdict(answer) | {"results": [dict(row) for row in answer.results]}
+
+
+def answer_csv(answer: Answer) -> str:
+    """An answer's rows as CSV; lists are joined by ``; ``, citations by their statements."""
+    out = io.StringIO()
+    if answer.results:
+        writer = csv.DictWriter(out, fieldnames=list(answer.results[0]), lineterminator="\n")
+        writer.writeheader()
+        for row in answer.results:
+            writer.writerow({name: _flat(value) for name, value in row.items()})
+    return out.getvalue()
+
+
+def _flat(value: object) -> str:
+    if isinstance(value, list):
+        return "; ".join(str(next(iter(item.values()))) if isinstance(item, dict) else str(item) for item in value)
+    return "" if value is None else str(value)
