@@ -1,4 +1,4 @@
-"""Answers the question files in ``queries/``: typed parameters in, cited rows out, here or on a remote SPARQL server."""
+"""Answers the question files in ``queries/``: typed parameters in, cited rows out, here or on a SPARQL server."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ _FIRST_DAY, _LAST_DAY = date.min.isoformat(), date.max.isoformat()
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
+    """What a question wants to be told."""
+
     name: str
     kind: str
     """``code``, ``payer``, ``setting``, ``line-of-business``, ``date`` or ``text``."""
@@ -63,7 +65,9 @@ class Query:
             elif key:
                 header[key] += " " + line[2:].strip()
         if "summary" not in header or not _VALUES.search(text):
-            raise ChartularyError(f"{path}: a question needs a '#+ summary:' line and a VALUES line with its parameters")
+            raise ChartularyError(
+                f"{path}: a question needs a '#+ summary:' line and a VALUES line with its parameters"
+            )
         parameters = []
         for part in filter(None, (p.strip() for p in header.get("params", "").strip("{} ").split(","))):
             name, _, kind = part.partition(":")
@@ -166,8 +170,8 @@ def run_remote(text: str, endpoint: str) -> list[dict[str, str]]:
     client.setReturnFormat(JSON)
     client.setTimeout(60)
     try:
-        answer = client.query().convert()
-        bindings = answer["results"]["bindings"]
+        answer: Any = client.query().convert()
+        bindings: list[dict[str, dict[str, str]]] = answer["results"]["bindings"]
     except Exception as fault:  # the client raises its own, urllib's and json's errors
         reason = " ".join(str(fault).split())[:160]
         raise ChartularyError(f"{endpoint}: no answer: {reason}") from None
@@ -189,8 +193,8 @@ def gather(query: Query, rows: list[dict[str, str]]) -> tuple[dict[str, Any], ..
             item = {column: row.get(column) for column in columns}
             if any(item.values()) and item not in entry[name]:
                 entry[name].append(item)
-    columns = _columns(query)
-    return tuple({name: _plain(entry.get(name)) for name in columns} for entry in gathered.values())
+    names = _columns(query)
+    return tuple({name: _plain(entry.get(name)) for name in names} for entry in gathered.values())
 
 
 def _columns(query: Query) -> list[str]:

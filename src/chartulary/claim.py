@@ -36,6 +36,8 @@ class Payer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patient:
+    """Whom the claim is for, as far as rules ask."""
+
     birth_date: date | None = None
     age: int | None = None
     """Age in whole years on the date of service, where it is stated instead of a birth date."""
@@ -46,6 +48,8 @@ class Patient:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
+    """A diagnosis on the claim as a whole."""
+
     code: str
     """ICD-10-CM code with its dot (``C83.31``)."""
     kind: str = "other"
@@ -68,12 +72,16 @@ class Procedure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueCode:
+    """A UB-04 value code with its amount."""
+
     code: str
     amount: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OccurrenceCode:
+    """A UB-04 occurrence code, or occurrence span."""
+
     code: str
     first_day: date | None = None
     last_day: date | None = None
@@ -93,6 +101,8 @@ class Note:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
+    """A paper or electronic attachment that the claim announces."""
+
     kind: str | None = None
     """Report type code (837 PWK01) or words."""
     transmission: str | None = None
@@ -120,6 +130,8 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
+    """A service line."""
+
     number: int
     code: str | None = None
     """HCPCS level I (CPT) or II code."""
@@ -147,6 +159,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
+    """A claim, or a request for prior authorisation."""
+
     id: str
     """Patient control number (837 CLM01), or the identifier that the sender gave."""
     source: str

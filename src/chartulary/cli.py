@@ -1,4 +1,4 @@
-"""The command line: ``chartulary validate`` and ``chartulary ask``. Exit 0: no violation; 1: a violation; 2: bad input or usage."""
+"""The command line. Exit 0: no violation; 1: a violation; 2: bad input or usage, said in one line."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ app = typer.Typer(
 
 
 class Format(StrEnum):
+    """How findings are written."""
+
     table = "table"
     json = "json"
     jsonl = "jsonl"
@@ -38,18 +40,24 @@ class Format(StrEnum):
 
 
 class AnswerFormat(StrEnum):
+    """How answers are written."""
+
     table = "table"
     json = "json"
     csv = "csv"
 
 
 class EngineChoice(StrEnum):
+    """What runs the rules."""
+
     auto = "auto"
     shifty = "shifty"
     pyshacl = "pyshacl"
 
 
 class UnknownChoice(StrEnum):
+    """What an unknown requirement gives."""
+
     review = "review"
     info = "info"
 
@@ -65,13 +73,20 @@ KnownOn = Annotated[
     date | None,
     typer.Option("--as-known-on", parser=_day, metavar="DATE", help="Answer with what was published by this day."),
 ]
-Policies = Annotated[Path | None, typer.Option("--policies", metavar="DIR", help="A folder of your own policies as well.")]
-Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write here instead of the terminal.")]
+Policies = Annotated[
+    Path | None, typer.Option("--policies", metavar="DIR", help="A folder of your own policies as well.")
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write here instead of the terminal.")
+]
 
 
 @app.command()
 def validate(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="X12 837, FHIR, claim JSON, Turtle or JSON-LD; - is standard input.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE...", help="X12 837, FHIR, claim JSON, Turtle or JSON-LD; - is standard input."),
+    ],
     as_known_on: KnownOn = None,
     unknown: Annotated[UnknownChoice, typer.Option(help="What an unknown requirement gives.")] = UnknownChoice.review,
     format: Annotated[Format, typer.Option("--format", "-f", help="How to write the result.")] = Format.table,
@@ -119,16 +134,22 @@ def validate(
 
 @app.command(
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
-    epilog="Each question takes its own parameters, such as --code 38228 --payer medicare --dos 2025-06-25; see --list.",
+    epilog="Each question has its own parameters (see --list), such as --code 38228 --payer medicare --dos 2025-06-25.",
 )
 def ask(
     context: typer.Context,
     question: Annotated[str | None, typer.Argument(metavar="QUESTION")] = None,
     list_them: Annotated[bool, typer.Option("--list", help="List the questions and their parameters.")] = False,
-    parameters: Annotated[list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="A parameter by name.")] = None,
+    parameters: Annotated[
+        list[str] | None, typer.Option("--param", metavar="NAME=VALUE", help="A parameter by name.")
+    ] = None,
     as_known_on: KnownOn = None,
-    format: Annotated[AnswerFormat, typer.Option("--format", "-f", help="How to write the answer.")] = AnswerFormat.table,
-    endpoint: Annotated[str | None, typer.Option(metavar="URL", help="Ask a SPARQL server that holds an exported snapshot.")] = None,
+    format: Annotated[
+        AnswerFormat, typer.Option("--format", "-f", help="How to write the answer.")
+    ] = AnswerFormat.table,
+    endpoint: Annotated[
+        str | None, typer.Option(metavar="URL", help="Ask a SPARQL server that holds an exported snapshot.")
+    ] = None,
     policies: Policies = None,
     output: Output = None,
 ) -> None:
@@ -139,7 +160,9 @@ def ask(
             for query in register.queries.values():
                 console.print(f"[bold]{query.name}[/]  {query.summary}")
                 for p in query.parameters:
-                    console.print(f"    --{p.name} {p.kind.upper()}" + (f"  (default {p.default})" if p.default else ""))
+                    console.print(
+                        f"    --{p.name} {p.kind.upper()}" + (f"  (default {p.default})" if p.default else "")
+                    )
             return
         given = _parameters([*(parameters or []), *context.args])
         answer = register.ask(question, as_known_on=as_known_on, endpoint=endpoint, **given)
@@ -178,7 +201,9 @@ def _parameters(words: list[str]) -> dict[str, str]:
 @contextlib.contextmanager
 def _writing(output: Path | None) -> Iterator[Console]:
     if output is None:
-        yield Console(highlight=False, width=None if sys.stdout.isatty() else max(80, int(os.environ.get("COLUMNS", "80"))))
+        yield Console(
+            highlight=False, width=None if sys.stdout.isatty() else max(80, int(os.environ.get("COLUMNS", "80")))
+        )
         return
     try:
         stream = output.open("w", encoding="utf-8")

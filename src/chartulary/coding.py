@@ -23,6 +23,8 @@ def folded(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
+    """A code system or list of the register."""
+
     iri: URIRef
     label: str
     noun: str
@@ -39,7 +41,9 @@ class Coding:
 
     def __init__(self, snapshot: Graph) -> None:
         self._graph = snapshot
-        self.schemes = [self._scheme(iri) for iri in snapshot.subjects(RDF.type, COD.CodeSystem) if isinstance(iri, URIRef)]
+        self.schemes = [
+            self._scheme(iri) for iri in snapshot.subjects(RDF.type, COD.CodeSystem) if isinstance(iri, URIRef)
+        ]
         self._by_field: dict[str, list[Scheme]] = defaultdict(list)
         for scheme in sorted(self.schemes, key=lambda s: s.iri):
             self._by_field[scheme.field].append(scheme)
@@ -155,7 +159,9 @@ class Coding:
                 owner = graph.value(business, POL.ofPayer)
                 payer = owner if isinstance(owner, URIRef) else None
             return payer or URIRef(_PAYER + "unrecognised"), business or unknown
-        fitting = [b for b in graph.subjects(RDF.type, POL.LineOfBusiness) if self._fits(b, claim.payer, payer, setting)]
+        fitting = [
+            b for b in graph.subjects(RDF.type, POL.LineOfBusiness) if self._fits(b, claim.payer, payer, setting)
+        ]
         business = fitting[0] if len(fitting) == 1 and isinstance(fitting[0], URIRef) else unknown
         if payer is None:
             owners = {graph.value(b, POL.ofPayer) for b in fitting}

@@ -1,4 +1,4 @@
-"""Runs the rules and shapes over claims, in one of two engines that must agree: pyshifty (fast) and pySHACL (the reference)."""
+"""Runs the rules and shapes over claims, in two engines that must agree: pyshifty (fast), pySHACL (the reference)."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ class Engine(Protocol):
 
 
 class ShiftyEngine:
+    """pyshifty: shapes and snapshot parsed and planned once."""
+
     name = "shifty"
 
     def __init__(self, shapes: Graph, snapshot: Graph) -> None:
@@ -32,6 +34,8 @@ class ShiftyEngine:
 
 
 class PyshaclEngine:
+    """pySHACL, the reference."""
+
     name = "pyshacl"
 
     def __init__(self, shapes: Graph, snapshot: Graph) -> None:

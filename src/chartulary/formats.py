@@ -1,4 +1,4 @@
-"""Writes reports and answers: for people (table), programs (json, jsonl, csv), RDF tools (ttl) and FHIR systems (fhir)."""
+"""Writes reports and answers: for people (table), programs (json, jsonl, csv), RDF tools (ttl), FHIR systems (fhir)."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def line_json(item: Report | Problem) -> str:
 
 
 def reports_turtle(reports: Iterable[Report]) -> str:
-    """One SHACL validation report over all claims; each result's value is the provision, and it cites its statements."""
+    """One SHACL validation report over all claims; a result's value is the provision, and it cites its statements."""
     graph = Graph()
     for prefix, iri in (("sh", SH), ("pol", POL), ("dcterms", DCTERMS), ("xsd", XSD)):
         graph.bind(prefix, iri)
@@ -157,7 +157,11 @@ def operation_outcome(reports: Iterable[Report], problems: Iterable[Problem]) ->
         if not report.findings:
             text = _NO_PROMISE if report.outcome == "conformant" else "no policy in the register governs this claim"
             issues.append(
-                {"severity": "information", "code": "informational", "details": {"text": f"claim {report.claim}: {text}"}}
+                {
+                    "severity": "information",
+                    "code": "informational",
+                    "details": {"text": f"claim {report.claim}: {text}"},
+                }
             )
     for problem in problems:
         issues.append({"severity": "error", "code": "structure", "details": {"text": str(problem)}})
@@ -182,7 +186,9 @@ def show_report(console: Console, report: Report) -> None:
     head.add_column(ratio=1)
     head.add_column(justify="right", no_wrap=True)
     place = f"{report.source}, {report.where}" if report.where else report.source
-    about = Text.assemble((f"claim {report.claim}", "bold"), f"  {report.payer}, {report.line_of_business}, {report.setting}")
+    about = Text.assemble(
+        (f"claim {report.claim}", "bold"), f"  {report.payer}, {report.line_of_business}, {report.setting}"
+    )
     if report.line_of_business.startswith(report.payer):
         about = Text.assemble((f"claim {report.claim}", "bold"), f"  {report.line_of_business}, {report.setting}")
     head.add_row(about, Text(report.outcome.upper(), style=_STYLES[report.outcome]))
@@ -233,10 +239,11 @@ def _change_line(change: Change) -> Text:
     published = f"{change.published_earliest}" + (
         f"/{change.published_latest}" if change.published_latest != change.published_earliest else ""
     )
-    return Text(
-        f"changed for dates of service from {change.effective_from} by {change.document} (published {published}): {change.label}",
-        style="dim",
-    )
+    return _changed(change.label, change.effective_from, f"by {change.document}, published {published}")
+
+
+def _changed(label: str, day: object, how: str) -> Text:
+    return Text(f"changed for dates of service from {day} ({how}): {label}", style="green")
 
 
 def show_answer(console: Console, answer: Answer, title: str) -> None:
@@ -276,8 +283,7 @@ def _row(row: Any) -> RenderableType:
     inner.extend(_citation_lines(Citation(**citation) for citation in row.get("cites", ())))
     if row["kind"] != "change":
         for change in row.get("changed_by", ()):
-            text = f"changed for dates of service from {change['change_from']} (published {change['change_published']}): {change['change']}"
-            inner.append(Text(text, style="green"))
+            inner.append(_changed(change["change"], change["change_from"], f"published {change['change_published']}"))
     return Group(*lines, Padding(Group(*inner), (0, 0, 0, 2)))
 
 

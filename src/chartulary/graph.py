@@ -16,9 +16,9 @@ _PRODUCTS, _FINDINGS, _EVENTS = (URIRef(f"{ROOT}scheme/{name}") for name in ("pr
 
 
 def iri_for(claim_id: str, position: int | None = None) -> URIRef:
-    """The name of a claim, or of its line at a position from 1 (line numbers as sent may repeat), in graphs and reports.
+    """The name of a claim, or of its line at a position from 1, in graphs and reports.
 
-    It is not an address, and it is kept nowhere.
+    Line numbers as sent may repeat. The name is no address, and it is kept nowhere.
     """
     claim = f"urn:chartulary:claim:{quote(claim_id, safe='')}"
     return URIRef(f"{claim}:line:{position}" if position else claim)

@@ -25,7 +25,7 @@ _HERE = Path(__file__).resolve().parent
 
 
 def data_folder(name: str) -> Path:
-    """Where ``ontology``, ``shapes``, ``policies`` or ``queries`` lie: inside the installed package, or in the checkout."""
+    """Where ``shapes``, ``policies`` or ``queries`` lie: inside the installed package, or in the checkout."""
     packaged, checkout = _HERE / "data" / name, _HERE.parents[1] / name
     return packaged if packaged.is_dir() else checkout
 

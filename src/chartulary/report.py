@@ -175,7 +175,7 @@ class Reader:
 
     def _governing(self, derived: Graph, items: dict[Node, _Item]) -> Iterator[Governing]:
         for item, (_, line) in items.items():
-            for provision in sorted(derived.objects(item, POL.governedBy)):
+            for provision in _in_order(derived.objects(item, POL.governedBy)):
                 yield Governing(
                     provision=str(provision),
                     label=self._label(provision),
@@ -191,7 +191,9 @@ class Reader:
         changes = tuple(self._changes(provision))
         cited = list(graph.objects(provision, POL.cites))
         for validity in derived.objects(item, POL.outOf):
-            if any((criterion, RDF.type, POL.CodeValid) in graph for criterion in graph.objects(provision, POL.requires)):
+            if any(
+                (criterion, RDF.type, POL.CodeValid) in graph for criterion in graph.objects(provision, POL.requires)
+            ):
                 cited.extend(graph.objects(validity, POL.cites))
         uncertain = (item, POL.dateUncertain, provision) in derived
         if uncertain and outcome == "review":
@@ -205,9 +207,9 @@ class Reader:
             *((c, True) for c in graph.objects(provision, POL.requires) if (item, POL.unknown, c) in derived),
             *((c, False) for c in graph.objects(provision, POL.prohibits) if (item, POL.unknown, c) in derived),
         ]
-        asked.sort()
+        asked.sort(key=str)
         repairs = [r for criterion, wanted in broken if wanted and (r := self._repair(criterion, item, derived))]
-        stronger = sorted(s for s in derived.objects(item, POL.yieldsTo) if (s, POL.overrides, provision) in graph)
+        stronger = _in_order(s for s in derived.objects(item, POL.yieldsTo) if (s, POL.overrides, provision) in graph)
         version = self._version(provision)
         first, last = (_as_day(derived.value(item, name)) for name in (CLM.firstDay, CLM.lastDay))
         return Finding(
@@ -247,7 +249,7 @@ class Reader:
             return f"{label}: gives way to “{self._label(stronger[0])}”"
         if uncertain:
             return f"{label}: whether this was in force on the day is not certain"
-        hangs = sorted(
+        hangs = _in_order(
             c for c in derived.objects(item, POL.hangsOn) if (provision, POL.condition, c) in self._snapshot
         )
         if hangs and (item, POL.conditional, provision) in derived:
@@ -262,22 +264,29 @@ class Reader:
         shown = [words for leaf in leaves for words in self._shown(leaf, item, derived)]
         if shown:
             return ", ".join(dict.fromkeys(shown))
-        nouns = [s.noun for leaf in leaves for e in self._snapshot.objects(leaf, POL.expects) if (s := self._coding.scheme_of(e))]
+        nouns = [
+            s.noun
+            for leaf in leaves
+            for e in self._snapshot.objects(leaf, POL.expects)
+            if (s := self._coding.scheme_of(e))
+        ]
         return "no " + " or ".join(dict.fromkeys(nouns)) if nouns else "nothing that says so"
 
     def _shown(self, leaf: Node, item: Node, derived: Graph) -> Iterator[str]:
         graph = self._snapshot
         if (leaf, RDF.type, POL.CodeValid) in graph:
-            for validity in sorted(derived.objects(item, POL.outOf)):
+            for validity in _in_order(derived.objects(item, POL.outOf)):
                 yield self._label(validity)
             return
         schemes = {s.iri for e in graph.objects(leaf, POL.expects) if (s := self._coding.scheme_of(e))}
         for place in self._places(leaf, item, derived):
-            for thing in sorted(derived.objects(place, CLM.shows)):
-                scheme = graph.value(thing, SKOS.inScheme) or next((s for s in schemes if (thing, POL.within, s) in derived), None)
+            for thing in _in_order(derived.objects(place, CLM.shows)):
+                scheme = graph.value(thing, SKOS.inScheme) or next(
+                    (s for s in schemes if (thing, POL.within, s) in derived), None
+                )
                 if scheme in schemes:
                     yield self._label(thing)
-            for thing in sorted(derived.objects(place, CLM.noFinding)):
+            for thing in _in_order(derived.objects(place, CLM.noFinding)):
                 if thing in set(graph.objects(leaf, POL.expects)):
                     yield f"recorded: not so ({self._label(thing)})"
 
@@ -288,11 +297,11 @@ class Reader:
             return [item]
         if where == POL.ClaimItself:
             return [claim]
-        parts = sorted(derived.objects(claim, CLM.part))
+        parts = _in_order(derived.objects(claim, CLM.part))
         return [p for p in parts if p != claim] if where == POL.AnyLine else parts
 
     def _leaves(self, criterion: Node) -> Iterator[Node]:
-        members = sorted(self._snapshot.objects(criterion, POL.member))
+        members = _in_order(self._snapshot.objects(criterion, POL.member))
         if not members:
             yield criterion
         for member in members:
@@ -317,7 +326,7 @@ class Reader:
             return f"add {self._label(wanted[0])}", Repair(action="add", system=scheme.label, code=str(notation))
         replaced = [
             str(graph.value(t, SKOS.notation) or t.rsplit("/", 1)[-1])
-            for t in sorted(derived.objects(item, CLM.shows))
+            for t in _in_order(derived.objects(item, CLM.shows))
             if isinstance(t, URIRef) and (t, POL.within, scheme.iri) in derived + graph
         ]
         old = replaced[0] if len(replaced) == 1 else None
@@ -353,7 +362,7 @@ class Reader:
 
     def _changes(self, provision: Node) -> Iterator[Change]:
         graph = self._snapshot
-        for amendment in sorted(graph.objects(provision, POL.endedBy)):
+        for amendment in _in_order(graph.objects(provision, POL.endedBy)):
             version = self._version(amendment)
             earliest, latest = bounds(graph, version, "published")
             yield Change(
@@ -368,7 +377,7 @@ class Reader:
             )
 
     def _cites(self, statements: Iterable[Node]) -> tuple[Citation, ...]:
-        known = (s for s in sorted(set(statements)) if (s, RDF.type, POL.Statement) in self._snapshot)
+        known = (s for s in _in_order(set(statements)) if (s, RDF.type, POL.Statement) in self._snapshot)
         return tuple(self._citation(statement) for statement in known)
 
     def _citation(self, statement: Node) -> Citation:
@@ -423,6 +432,11 @@ def _claim_outcome(findings: list[Finding], governed: bool) -> ClaimOutcome:
     if "review" in outcomes:
         return "needs-review"
     return "conformant" if governed else "not-applicable"
+
+
+def _in_order(nodes: Iterable[Node]) -> list[Node]:
+    """RDF knows no order; answers do."""
+    return sorted(nodes, key=str)
 
 
 def _as_day(value: Node | None) -> date | None:

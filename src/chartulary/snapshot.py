@@ -1,8 +1,9 @@
 """Folds the register into what was known on a day: amendments applied, periods as bounds, every default written out.
 
-The register is append-only and speaks in four dates; rules and questions should not have to. A snapshot is one plain graph in
-which each provision has ``pol:possibleFrom <= pol:certainFrom`` and ``pol:certainUntil <= pol:possibleUntil`` (days of service,
-inclusive), each scope names a payer, line of business, setting and request, and each thing lists what it is within.
+The register is append-only and speaks in four dates; rules and questions should not have to. A snapshot is one plain
+graph in which each provision has ``pol:possibleFrom <= pol:certainFrom`` and ``pol:certainUntil <= pol:possibleUntil``
+(days of service, inclusive), each scope names a payer, line of business, setting and request, and each thing lists what
+it is within.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ _CONDITIONS = (POL.when, POL.unless)
 def fold(files: Mapping[URIRef, Graph], *, as_known_on: date | None, unknown: Unknown = "review") -> Graph:
     """The register as known on a day.
 
-    ``files`` maps each file's IRI to its graph. ``as_known_on`` None takes in everything. ``unknown`` is what an unknown
-    obligation gives where its criterion does not say. A fact published after the day never shows; one that may have been
-    published by then (its publication is known within bounds only) shows, but nothing in it is certain.
+    ``files`` maps each file's IRI to its graph. ``as_known_on`` None takes in everything. ``unknown`` is what an
+    unknown obligation gives where its criterion does not say. A fact published after the day never shows; one that may
+    have been published by then (its publication is known within bounds only) shows, but nothing in it is certain.
     """
     knowledge = _knowledge(files, as_known_on)
     graph = Graph()
@@ -67,7 +68,7 @@ def _knowledge(files: Mapping[URIRef, Graph], as_known_on: date | None) -> dict[
 
     sources: dict[Node, str] = {}
     for content in files.values():
-        versions = [v for v in content.subjects(RDF.type, POL.PolicyVersion)]
+        versions = list(content.subjects(RDF.type, POL.PolicyVersion))
         default = next((state for v in versions if (state := judge(content, v))), None)
         for subject in set(content.subjects()):
             state = judge(content, subject) or default
@@ -114,9 +115,9 @@ def _write_periods(graph: Graph, doubtful: set[Node]) -> None:
     for amendment, ended in list(graph.subject_objects(POL.ends)):
         if ended not in periods:
             continue
-        begins = _day(graph, amendment, "effectiveFrom")
-        earliest = begins or _day(graph, amendment, "effectiveEarliest") or FIRST_DAY
-        latest = begins or _day(graph, amendment, "effectiveLatest") or LAST_DAY
+        starts = _day(graph, amendment, "effectiveFrom")
+        earliest = starts or _day(graph, amendment, "effectiveEarliest") or FIRST_DAY
+        latest = starts or _day(graph, amendment, "effectiveLatest") or LAST_DAY
         period = periods[ended]
         period[2] = min(period[2], _day_before(earliest))
         if amendment not in doubtful:
@@ -162,7 +163,7 @@ def _write_scopes(graph: Graph) -> None:
 
 
 def _write_hierarchies(graph: Graph) -> None:
-    """``pol:within``: reflexive closure of skos:broader, with a code's scheme on top; ``pol:excludes`` under exclusive heads."""
+    """``pol:within`` closes skos:broader, a code's scheme on top; ``pol:excludes`` holds under exclusive heads."""
     within: dict[Node, set[Node]] = {}
     kinds = (COD.Code, POL.Payer, POL.LineOfBusiness, POL.Setting)
     for kind in kinds:
@@ -252,5 +253,3 @@ def _closure(members: Mapping[Node, set[Node]], criteria: Iterable[Node]) -> set
             reached.add(criterion)
             waiting.extend(members.get(criterion, ()))
     return reached
-
-

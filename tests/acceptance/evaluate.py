@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 from chartulary.claim import Claim
@@ -40,7 +41,9 @@ def claim_json(case: dict[str, Any]) -> dict[str, Any]:
         "procedures": given.get("icd10pcs"),
         "condition_codes": given.get("condition_codes"),
         "notes": [{"location": note.get("loc"), "text": note["text"]} for note in given.get("notes") or ()],
-        "attachments": [{"kind": item.get("type"), "date": item.get("date")} for item in given.get("attachments") or ()],
+        "attachments": [
+            {"kind": item.get("type"), "date": item.get("date")} for item in given.get("attachments") or ()
+        ],
         "product": given.get("product"),
         "donor_type": facts.pop("donor_type", None),
         "patient": {"age": given.get("member_age")},
@@ -49,7 +52,9 @@ def claim_json(case: dict[str, Any]) -> dict[str, Any]:
     for fact, name in _DATES.items():
         claim[name] = facts.pop(fact, None)
     if "denied_on" in facts:
-        claim["history"] = [{"kind": "denial", "date": facts.pop("denied_on"), "reason": facts.pop("denial_reason", None)}]
+        claim["history"] = [
+            {"kind": "denial", "date": facts.pop("denied_on"), "reason": facts.pop("denial_reason", None)}
+        ]
     claim["findings"] = dict(_findings(facts))
     return _without_blanks(claim)
 
@@ -129,7 +134,7 @@ def main() -> None:
     parser.add_argument("cases")
     parser.add_argument("--engine", default="auto")
     options = parser.parse_args()
-    with open(options.cases, encoding="utf-8") as lines:
+    with Path(options.cases).open(encoding="utf-8") as lines:
         cases = [json.loads(line) for line in lines if line.strip()]
     for row in evaluate(cases, options.engine):
         print(json.dumps(row))

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from importlib import import_module
 from itertools import islice
+from pathlib import Path
 from typing import TypeAlias
 
 from chartulary.claim import Claim
@@ -47,7 +48,7 @@ def read_claims(path: str | os.PathLike[str]) -> Items:
         if source == "-":
             data = sys.stdin.buffer.read()
         else:
-            with open(path, "rb") as file:
+            with Path(path).open("rb") as file:
                 data = file.read()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         yield Problem(source, "", _why_not_opened(error))
