@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -220,6 +221,7 @@ def _print(console: Console, text: str) -> None:
 
 def main() -> None:
     """Entry point: every fault a user can cause ends in one line and exit code 2."""
+    logging.getLogger("rdflib").setLevel(logging.CRITICAL)  # its warnings come with tracebacks and quote the data
     try:
         code = app(standalone_mode=False)
     except TyperException as fault:

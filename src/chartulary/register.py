@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 
 import pyoxigraph
-from rdflib import Graph, URIRef
+from rdflib import Graph, Literal, URIRef
 
 from chartulary.ask import Answer, Query, gather, load_queries, run_local, run_remote
 from chartulary.claim import Claim
@@ -39,7 +40,7 @@ class Snapshot:
         self.unknown = unknown
         self.graph = fold(register.files, as_known_on=as_known_on, unknown=unknown)
         self.coding = Coding(self.graph)
-        self._reader = Reader(self.graph, self.coding)
+        self._reader = Reader(self.graph, self.coding, register.whole)
         self._engines: dict[EngineName, Engine] = {}
 
     def engine(self, name: EngineName = "auto") -> Engine:
@@ -88,6 +89,14 @@ class Register:
         """Names the content: the same files give the same revision, on any machine."""
         self._snapshots: dict[tuple[date | None, Unknown], Snapshot] = {}
 
+    @cached_property
+    def whole(self) -> Graph:
+        """Every file in one graph, whenever published."""
+        whole = Graph()
+        for content in self.files.values():
+            whole += content
+        return whole
+
     @classmethod
     def load(cls, *, policies: Path | None = None) -> Register:
         """Reads the shipped register, and a folder of the user's own policies on top of it.
@@ -103,7 +112,10 @@ class Register:
                 raise ChartularyError(f"{folder}: no such folder of policies")
             for path in sorted(folder.rglob("*.ttl")):
                 name = path.relative_to(folder).with_suffix("").as_posix()
-                files[URIRef(f"{ROOT}policy/{name}")] = _parse(path, digest)
+                iri = URIRef(f"{ROOT}policy/{name}")
+                content = _parse(path, digest)
+                # A user's file may bear the name of a shipped one (payers.ttl): it adds to it.
+                files[iri] = files[iri] + content if iri in files else content
         shapes = Graph()
         for name in ("rules.ttl", "outcomes.ttl", "claim.ttl"):
             shapes += _parse(data_folder("shapes") / name, digest)
@@ -144,7 +156,18 @@ def _parse(path: Path, digest: hashlib._Hash) -> Graph:
     text = path.read_bytes()
     digest.update(path.name.encode() + b"\0" + text)
     try:
-        return Graph().parse(data=text, format="turtle")
-    except Exception as fault:  # rdflib's parser raises many kinds, each with a line number in its text
-        reason = " ".join(str(fault).split())[:200]
-        raise ChartularyError(f"{path}: not Turtle: {reason}") from None
+        graph = Graph().parse(data=text, format="turtle")
+    except Exception as fault:  # rdflib's parser raises many kinds
+        raise ChartularyError(f"{path}: {_syntax_fault(fault)}") from None
+    for subject, predicate, value in graph:
+        if isinstance(value, Literal) and value.ill_typed:
+            name, term = (str(node).rsplit("/", 1)[-1].rsplit("#", 1)[-1] for node in (subject, predicate))
+            raise ChartularyError(f"{path}: {term} of {name}: '{value}' is no {str(value.datatype).rsplit('#', 1)[-1]}")
+    return graph
+
+
+def _syntax_fault(fault: Exception) -> str:
+    """What is wrong and on which line, out of rdflib's account of it."""
+    text = " ".join(str(fault).split())
+    told = re.match(r"at line (\d+) of <.*?>: Bad syntax \((.*?)\) at \^", text)
+    return f"line {told[1]}: {told[2]}" if told else f"not Turtle: {text[:160]}"

@@ -96,6 +96,8 @@ class Finding:
     overridden_by: str | None
     changed_by: tuple[Change, ...]
     cites: tuple[Citation, ...]
+    later_cites: tuple[Citation, ...]
+    """Sentences published only after the day asked about that tell of this provision; empty without such a day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,8 +136,8 @@ class Report:
 class Reader:
     """Reads an engine's result (validation report and derived graph) against a snapshot's words."""
 
-    def __init__(self, snapshot: Graph, coding: Coding) -> None:
-        self._snapshot, self._coding = snapshot, coding
+    def __init__(self, snapshot: Graph, coding: Coding, register: Graph) -> None:
+        self._snapshot, self._coding, self._register = snapshot, coding, register
         self._citations: dict[Node, Citation] = {}
 
     def read(
@@ -231,6 +233,7 @@ class Reader:
             overridden_by=str(stronger[0]) if stronger and outcome == "overridden" else None,
             changed_by=changes,
             cites=self._cites(cited),
+            later_cites=self._later_cites(provision),
         )
 
     def _message(
@@ -380,15 +383,19 @@ class Reader:
         known = (s for s in _in_order(set(statements)) if (s, RDF.type, POL.Statement) in self._snapshot)
         return tuple(self._citation(statement) for statement in known)
 
+    def _later_cites(self, provision: Node) -> tuple[Citation, ...]:
+        known = set(self._snapshot.objects(provision, POL.cites))
+        return tuple(self._citation(s) for s in _in_order(set(self._register.objects(provision, POL.cites)) - known))
+
     def _citation(self, statement: Node) -> Citation:
         if statement not in self._citations:
-            graph = self._snapshot
+            graph = self._register
             source = graph.value(statement, DCTERMS.isPartOf)
             ambiguity = graph.value(statement, POL.ambiguity)
             status = graph.value(statement, POL.verificationStatus) or graph.value(source, POL.verificationStatus)
             self._citations[statement] = Citation(
                 statement=str(statement),
-                document=self._label(source),
+                document=str(graph.value(source, RDFS.label) or ""),
                 section=str(graph.value(statement, POL.section) or ""),
                 quote=str(graph.value(statement, POL.quote) or ""),
                 ambiguity=str(ambiguity) if ambiguity is not None else None,

@@ -26,6 +26,7 @@ _DEFAULTS = (
     (POL.lineOfBusiness, URIRef(ROOT + "line-of-business/any")),
     (POL.setting, URIRef(ROOT + "setting/any")),
 )
+_PERIOD = ("possibleFrom", "certainFrom", "certainUntil", "possibleUntil")
 _OBLIGATIONS = (POL.requires, POL.prohibits)
 _CONDITIONS = (POL.when, POL.unless)
 
@@ -116,22 +117,15 @@ def _write_periods(graph: Graph, doubtful: set[Node]) -> None:
         if ended not in periods:
             continue
         starts = _day(graph, amendment, "effectiveFrom")
-        earliest = starts or _day(graph, amendment, "effectiveEarliest") or FIRST_DAY
-        latest = starts or _day(graph, amendment, "effectiveLatest") or LAST_DAY
         period = periods[ended]
-        period[2] = min(period[2], _day_before(earliest))
+        period[2] = min(period[2], _day_before(starts or _day(graph, amendment, "effectiveEarliest") or FIRST_DAY))
         if amendment not in doubtful:
-            period[3] = min(period[3], _day_before(latest))
+            period[3] = min(period[3], _day_before(starts or _day(graph, amendment, "effectiveLatest") or LAST_DAY))
         graph.add((ended, POL.endedBy, amendment))
-    for node, (possible_from, certain_from, certain_until, possible_until) in periods.items():
+    for node, period in periods.items():
         if node in doubtful:
-            certain_from, certain_until = LAST_DAY, FIRST_DAY
-        for name, day in (
-            ("possibleFrom", possible_from),
-            ("certainFrom", certain_from),
-            ("certainUntil", certain_until),
-            ("possibleUntil", possible_until),
-        ):
+            period[1:3] = LAST_DAY, FIRST_DAY
+        for name, day in zip(_PERIOD, period, strict=True):
             graph.add((node, POL[name], Literal(day)))
     for node in doubtful:
         graph.add((node, POL.knowledge, POL.Maybe))

@@ -100,9 +100,10 @@ def result(case_id: str, report: Report) -> dict[str, Any]:
     for governing in report.governed_by:
         by_outcome["info"].update(_ids(governing.cites))
     for finding in report.findings:
-        by_outcome[finding.outcome].update(_ids(finding.cites))
+        cited = _ids((*finding.cites, *finding.later_cites))
+        by_outcome[finding.outcome].update(cited)
         if finding.line is not None and finding.outcome == "violation":
-            by_line.setdefault(str(finding.line), set()).update(_ids(finding.cites))
+            by_line.setdefault(str(finding.line), set()).update(cited)
     return {
         "id": case_id,
         "outcome": report.outcome,
