@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from rdflib.plugins.sparql.algebra import translateQuery
+from rdflib.plugins.sparql.evaluate import evalQuery
+from rdflib.plugins.sparql.parser import parseQuery
+from rdflib.plugins.sparql.processor import SPARQLProcessor
 
 from chartulary import Register
 
@@ -27,3 +33,23 @@ def corpus() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no corpus at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def parse_each_query_once() -> Iterator[None]:
+    """pySHACL has rdflib parse each rule anew for each item, two thirds of its time: here a text is parsed once."""
+    parsed: dict[object, Any] = {}
+
+    def query(
+        self: SPARQLProcessor, text: Any, bindings: Any = None, prefixes: Any = None, base: Any = None, _: bool = False
+    ) -> Any:
+        if isinstance(text, str):
+            key = text, base, frozenset((prefixes or {}).items())
+            if key not in parsed:
+                parsed[key] = translateQuery(parseQuery(text), base, prefixes)
+            text = parsed[key]
+        return evalQuery(self.graph, text, bindings, base)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SPARQLProcessor, "query", query)
+        yield

@@ -62,7 +62,9 @@ def algebra(text: str, heading: str | None = None) -> CompValue:
 
 def children(part: Any) -> Iterator[Any]:
     """What a part of the algebra is made of, the variables that rdflib notes beside it left out."""
-    if isinstance(part, CompValue):
+    if isinstance(part, CompValue) and part.name in ("Builtin_EXISTS", "Builtin_NOTEXISTS"):
+        yield part.graph  # rdflib keeps the untranslated pattern under the key, the algebra under the attribute
+    elif isinstance(part, CompValue):
         for name, value in part.items():
             if not name.startswith("_") and name not in ("PV", "datasetClause"):
                 yield value
@@ -316,42 +318,110 @@ def test_no_negation_within_a_stratum() -> None:
     assert strata_faults(rules(shapes())) == []
 
 
-BAD = {
-    "OPTIONAL": "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c OPTIONAL { ?c pol:depth ?d } }",
-    "MINUS": "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c MINUS { $this pol:unknown ?c } }",
-    "path": "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:candidate/pol:tests ?c }",
-    "inverse path": "CONSTRUCT { $this pol:met ?c } WHERE { ?c ^pol:evaluates $this }",
-    "aggregate": "SELECT $this (COUNT(?c) AS ?n) WHERE { $this pol:met ?c } GROUP BY $this",
-    "subselect": "CONSTRUCT { $this pol:met ?c } WHERE { { SELECT $this ?c WHERE { $this pol:evaluates ?c } } }",
-    "variable predicate": "CONSTRUCT { $this pol:met ?c } WHERE { $this ?p ?c }",
-    "variable predicate in the template": "CONSTRUCT { $this ?p ?c } WHERE { $this pol:met ?c ; pol:unknown ?p }",
-    "EXISTS": "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c FILTER EXISTS { $this pol:met ?c } }",
-    "IN": "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c FILTER (?c IN (pol:a, pol:b)) }",
-    "division": "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c . ?c pol:depth ?d FILTER (?d / 2 = 1) }",
-    "REGEX": 'CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c FILTER (REGEX(STR(?c), "x")) }',
-    "another function": "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c . ?c pol:depth ?d "
-    "FILTER (<http://www.w3.org/2001/XMLSchema#date>(?d) = 1) }",
-    "VALUES": "CONSTRUCT { $this pol:met ?c } WHERE { VALUES ?c { pol:a } $this pol:evaluates ?c }",
-    "GRAPH": "CONSTRUCT { $this pol:met ?c } WHERE { GRAPH ?g { $this pol:evaluates ?c } }",
-    "DISTINCT": "SELECT DISTINCT $this ?c WHERE { $this pol:evaluates ?c }",
-    "ORDER BY": "SELECT $this ?c WHERE { $this pol:evaluates ?c } ORDER BY ?c",
-    "LIMIT": "SELECT $this ?c WHERE { $this pol:evaluates ?c } LIMIT 1",
-    "blank node": "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c . ?c pol:member [] }",
-    "blank node made": "CONSTRUCT { $this pol:met [] } WHERE { $this pol:evaluates ?c }",
-    "no $this": "CONSTRUCT { ?item pol:met ?c } WHERE { ?item pol:evaluates ?c }",
-    "?this": "CONSTRUCT { ?this pol:met ?c } WHERE { ?this pol:evaluates ?c }",
-    "unbound": "CONSTRUCT { $this pol:met ?d } WHERE { $this pol:evaluates ?c }",
-    "uneven UNION": "CONSTRUCT { $this pol:met ?c } WHERE { { $this pol:evaluates ?c } UNION { $this pol:unknown ?d } }",
-    "uneven UNION, joined": "CONSTRUCT { $this pol:met ?c } WHERE { ?d pol:member ?c . "
-    "{ $this pol:evaluates ?d } UNION { $this pol:unknown ?e } }",
-    "FILTER out of sight": "CONSTRUCT { $this pol:met ?c } WHERE { ?c pol:depth ?d . { $this pol:evaluates ?c FILTER (?d = 1) } }",
-    "idle NOT EXISTS": "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c FILTER NOT EXISTS { ?x pol:met ?y } }",
-}
+BAD = (
+    (
+        "OPTIONAL",
+        "LeftJoin",
+        "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c OPTIONAL { ?c pol:depth "
+        "?d } }",
+    ),
+    (
+        "MINUS",
+        "Minus",
+        "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c MINUS { $this pol:unknown "
+        "?c } }",
+    ),
+    ("path", "property path", "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:candidate/pol:tests ?c }"),
+    ("inverse path", "property path", "CONSTRUCT { $this pol:met ?c } WHERE { ?c ^pol:evaluates $this }"),
+    ("aggregate", "AggregateJoin", "SELECT $this (COUNT(?c) AS ?n) WHERE { $this pol:met ?c } GROUP BY $this"),
+    (
+        "subselect",
+        "ToMultiSet",
+        "CONSTRUCT { $this pol:met ?c } WHERE { { SELECT $this ?c WHERE { $this pol:evaluates ?c "
+        "} } }",
+    ),
+    ("variable predicate", "variable", "CONSTRUCT { $this pol:met ?c } WHERE { $this ?p ?c }"),
+    (
+        "variable predicate in the template",
+        "variable",
+        "CONSTRUCT { $this ?p ?c } WHERE { $this pol:met ?c ; pol:unknown ?p "
+        "}",
+    ),
+    (
+        "EXISTS",
+        "Builtin_EXISTS",
+        "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c FILTER EXISTS { $this "
+        "pol:met ?c } }",
+    ),
+    (
+        "IN",
+        "operator IN",
+        "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c FILTER (?c IN (pol:a, "
+        "pol:b)) }",
+    ),
+    (
+        "division",
+        "operator /",
+        "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c . ?c pol:depth ?d FILTER "
+        "(?d / 2 = 1) }",
+    ),
+    (
+        "REGEX",
+        "Builtin_REGEX",
+        'CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c FILTER (REGEX(STR(?c), '
+        '"x")) }',
+    ),
+    (
+        "another function",
+        "XMLSchema#date",
+        "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c . ?c pol:depth ?d FILTER "
+        "(<http://www.w3.org/2001/XMLSchema#date>(?d) = 1) }",
+    ),
+    ("VALUES", "values", "CONSTRUCT { $this pol:met ?c } WHERE { VALUES ?c { pol:a } $this pol:evaluates ?c }"),
+    ("GRAPH", "Graph", "CONSTRUCT { $this pol:met ?c } WHERE { GRAPH ?g { $this pol:evaluates ?c } }"),
+    ("DISTINCT", "Distinct", "SELECT DISTINCT $this ?c WHERE { $this pol:evaluates ?c }"),
+    ("ORDER BY", "OrderBy", "SELECT $this ?c WHERE { $this pol:evaluates ?c } ORDER BY ?c"),
+    ("LIMIT", "Slice", "SELECT $this ?c WHERE { $this pol:evaluates ?c } LIMIT 1"),
+    (
+        "blank node",
+        "blank node",
+        "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c . ?c pol:member [] "
+        "}",
+    ),
+    ("blank node made", "blank node", "CONSTRUCT { $this pol:met [] } WHERE { $this pol:evaluates ?c }"),
+    ("no $this", "written $this", "CONSTRUCT { ?item pol:met ?c } WHERE { ?item pol:evaluates ?c }"),
+    ("?this", "written $this", "CONSTRUCT { ?this pol:met ?c } WHERE { ?this pol:evaluates ?c }"),
+    ("unbound", "nowhere bound", "CONSTRUCT { $this pol:met ?d } WHERE { $this pol:evaluates ?c }"),
+    (
+        "uneven UNION",
+        "branches",
+        "CONSTRUCT { $this pol:met ?c } WHERE { { $this pol:evaluates ?c } UNION { $this "
+        "pol:unknown ?d } }",
+    ),
+    (
+        "uneven UNION, joined",
+        "branches",
+        "CONSTRUCT { $this pol:met ?c } WHERE { ?d pol:member ?c . { $this pol:evaluates ?d } "
+        "UNION { $this pol:unknown ?e } }",
+    ),
+    (
+        "FILTER out of sight",
+        "does not bind",
+        "CONSTRUCT { $this pol:met ?c } WHERE { ?c pol:depth ?d . { $this pol:evaluates ?c "
+        "FILTER (?d = 1) } }",
+    ),
+    (
+        "idle NOT EXISTS",
+        "around it",
+        "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c FILTER NOT EXISTS { ?x "
+        "pol:met ?y } }",
+    ),
+)
 
 
-@pytest.mark.parametrize("text", BAD.values(), ids=BAD.keys())
-def test_the_checker_rejects(text: str) -> None:
-    assert faults(text) != []
+@pytest.mark.parametrize(("expected", "text"), [bad[1:] for bad in BAD], ids=[bad[0] for bad in BAD])
+def test_the_checker_rejects(expected: str, text: str) -> None:
+    assert expected in "; ".join(faults(text))
 
 
 GOOD = """

@@ -416,7 +416,7 @@ def test_claim_outside_of_a_subscriber_loop() -> None:
     assert claim.payer == Payer()
 
 
-@pytest.mark.parametrize(("part", "words"), [("SBR", "2000B"), ("NM1*IL", "2010BA"), ("NM1*PR", "2010BB")])
+@pytest.mark.parametrize(("part", "words"), [("SBR", "2000B"), ("NM1*IL", "2010BA")])
 def test_missing_subscriber_loops(part: str, words: str) -> None:
     subscriber = "~".join(segment for segment in SUBSCRIBER.split("~") if not segment.startswith(part))
     claims, (problem,) = read(x12(f"{BILLING}~{subscriber}~{CLAIM}~{LINE}~{CLAIM}~{LINE}"))
@@ -568,45 +568,45 @@ def test_one_character_changed(data: st.DataObject) -> None:
     check(text[:place] + data.draw(st.characters() | st.sampled_from("*~:\n")) + text[place + 1 :])
 
 
-# Real files: claims and problems of each
+# Real files: claims, faults and warnings of each
 
 COUNTS = {
-    "cloudf__sample837p_02.txt": (1, 2),
-    "e835__emedny_sample.txt": (0, 1),
-    "imsweb__x12_bad_segment_identifier.txt": (2, 5),
-    "imsweb__x12_missing_elements.txt": (2, 2),
-    "imsweb__x12_missing_required_loop_in_one_repeat.txt": (2, 2),
-    "imsweb__x12_multiple_gs.txt": (6, 3),
-    "imsweb__x12_multiple_isa.txt": (4, 2),
-    "imsweb__x12_multiple_transactions.txt": (624, 312),
-    "imsweb__x12_no_errors.txt": (2, 1),
-    "imsweb__x12_valid_different_separators.txt": (2, 1),
-    "lfh__demo.cob.2ndary.example4.837": (1, 0),
-    "lfh__managed-care.835": (0, 1),
-    "lfh__ppo-repriced-claim.837i": (1, 0),
-    "mimi__sample_837_0.txt": (5, 0),
-    "mimi__sample_837_1.txt": (1, 1),
-    "mimi__sample_837_11.txt": (1, 2),
-    "mimi__sample_837_3.txt": (1, 1),
-    "mimi__sample_837_5.txt": (1, 1),
-    "mimi__sample_837_7.txt": (1, 1),
-    "mimi__sample_837_9.txt": (1, 1),
-    "moov__sample1.txt": (0, 2),
-    "oop__837_DeIdent_03.dat": (18, 0),
-    "oop__Example1_2_And_3_Combined.txt": (3, 0),
-    "oop__ExampleFromNth.txt": (0, 3),
-    "oop__InstitutionalClaim5010.txt": (1, 1),
-    "oop__MedicaidExample.txt": (5, 0),
-    "oop__Spec_3.1.3_PPORepricedClaim.txt": (1, 0),
-    "stup__837-institutional-claim.edi": (1, 0),
-    "stup__COB-claim-from-billing-provider-to-payer-b.edi": (1, 0),
-    "stup__ambulance.edi": (1, 0),
-    "stup__commercial-health-insurance.edi": (1, 0),
-    "stup__dollars-and-data-sent-together.edi": (0, 1),
-    "stup__home-infusion-therapy-pharmacy-_adjudicated-with-NDC-in-loop-2410_.edi": (1, 0),
-    "stup__out-of-network-repriced-claim.edi": (1, 0),
-    "stup__secondary-payments.edi": (0, 1),
-    "stup__two-claims-for-the-same-provider.edi": (2, 0),
+    "cloudf__sample837p_02.txt": (1, 0, 1),
+    "e835__emedny_sample.txt": (0, 1, 0),
+    "imsweb__x12_bad_segment_identifier.txt": (2, 4, 1),
+    "imsweb__x12_missing_elements.txt": (2, 1, 1),
+    "imsweb__x12_missing_required_loop_in_one_repeat.txt": (2, 1, 1),
+    "imsweb__x12_multiple_gs.txt": (6, 0, 1),
+    "imsweb__x12_multiple_isa.txt": (4, 0, 1),
+    "imsweb__x12_multiple_transactions.txt": (624, 0, 1),
+    "imsweb__x12_no_errors.txt": (2, 0, 1),
+    "imsweb__x12_valid_different_separators.txt": (2, 0, 1),
+    "lfh__demo.cob.2ndary.example4.837": (1, 0, 0),
+    "lfh__managed-care.835": (0, 1, 0),
+    "lfh__ppo-repriced-claim.837i": (1, 0, 0),
+    "mimi__sample_837_0.txt": (5, 0, 0),
+    "mimi__sample_837_1.txt": (1, 0, 0),
+    "mimi__sample_837_11.txt": (1, 0, 1),
+    "mimi__sample_837_3.txt": (1, 0, 0),
+    "mimi__sample_837_5.txt": (1, 0, 0),
+    "mimi__sample_837_7.txt": (1, 0, 0),
+    "mimi__sample_837_9.txt": (1, 0, 0),
+    "moov__sample1.txt": (0, 2, 0),
+    "oop__837_DeIdent_03.dat": (18, 0, 0),
+    "oop__Example1_2_And_3_Combined.txt": (3, 0, 0),
+    "oop__ExampleFromNth.txt": (0, 3, 0),
+    "oop__InstitutionalClaim5010.txt": (1, 0, 1),
+    "oop__MedicaidExample.txt": (5, 0, 0),
+    "oop__Spec_3.1.3_PPORepricedClaim.txt": (1, 0, 0),
+    "stup__837-institutional-claim.edi": (1, 0, 0),
+    "stup__COB-claim-from-billing-provider-to-payer-b.edi": (1, 0, 0),
+    "stup__ambulance.edi": (1, 0, 0),
+    "stup__commercial-health-insurance.edi": (1, 0, 0),
+    "stup__dollars-and-data-sent-together.edi": (0, 1, 0),
+    "stup__home-infusion-therapy-pharmacy-_adjudicated-with-NDC-in-loop-2410_.edi": (1, 0, 0),
+    "stup__out-of-network-repriced-claim.edi": (1, 0, 0),
+    "stup__secondary-payments.edi": (0, 1, 0),
+    "stup__two-claims-for-the-same-provider.edi": (2, 0, 0),
 }
 NO_PAYER = {f"mimi__sample_837_{number}.txt" for number in (1, 3, 5, 7, 9, 11)} | {"cloudf__sample837p_02.txt"}
 corpus = pytest.mark.skipif(not CORPUS.is_dir(), reason=f"{CORPUS} is not here")
@@ -616,7 +616,8 @@ corpus = pytest.mark.skipif(not CORPUS.is_dir(), reason=f"{CORPUS} is not here")
 @pytest.mark.parametrize("name", COUNTS)
 def test_real_file(name: str) -> None:
     claims, problems = read((CORPUS / name).read_bytes().decode())
-    assert (len(claims), len(problems)) == COUNTS[name]
+    warnings = [problem for problem in problems if problem.warning]
+    assert (len(claims), len(problems) - len(warnings), len(warnings)) == COUNTS[name]
     for claim in claims:
         assert claim.total_charge is not None
         assert claim.lines

@@ -127,7 +127,7 @@ def validate(
             _print(console, formats.dump(formats.operation_outcome(reports, problems)))
     for problem in problems:
         print(problem, file=sys.stderr)
-    if problems:
+    if any(not problem.warning for problem in problems):
         raise typer.Exit(2)
     if any(report.outcome == "violation" for report in reports):
         raise typer.Exit(1)

@@ -23,7 +23,9 @@ class Problem:
     """Place inside the file: ``segment 17``, ``line 3, column 9``, ``Claim/100150 item[0]``; may be empty."""
     message: str
     """One sentence, no trailing stop."""
+    warning: bool = False
+    """True where nothing was lost: worth knowing, no reason to fail."""
 
     def __str__(self) -> str:
         place = f", {self.where}" if self.where else ""
-        return f"{self.source}{place}: {self.message}"
+        return f"{self.source}{place}: {'warning: ' if self.warning else ''}{self.message}"

@@ -164,7 +164,8 @@ def operation_outcome(reports: Iterable[Report], problems: Iterable[Problem]) ->
                 }
             )
     for problem in problems:
-        issues.append({"severity": "error", "code": "structure", "details": {"text": str(problem)}})
+        severity = "warning" if problem.warning else "error"
+        issues.append({"severity": severity, "code": "structure", "details": {"text": str(problem)}})
     if not issues:
         issues.append({"severity": "error", "code": "not-found", "details": {"text": "no claim was read"}})
     for issue in issues:

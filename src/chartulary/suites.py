@@ -71,7 +71,25 @@ def find_suites(policies: Path) -> list[Suite]:
     for claims in sorted(policies.rglob("claims")):
         if claims.is_dir() and not (claims.parent / "suite.toml").is_file():
             raise ChartularyError(f"{claims}: claims without a suite.toml beside them")
-    return [_read(path, policies) for path in sorted(policies.rglob("suite.toml"))]
+    return [read_suite(path, policies) for path in sorted(policies.rglob("suite.toml"))]
+
+
+def read_suite(path: Path, policies: Path) -> Suite:
+    """One ``suite.toml``, somewhere under the folder of policies.
+
+    Raises:
+        ChartularyError: it is not TOML, or says something that a suite does not say.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise ChartularyError(f"{path}: not TOML: {fault}") from None
+    claims = content.pop("claim", None)
+    if content or not isinstance(claims, list) or not claims or not all(isinstance(claim, dict) for claim in claims):
+        raise ChartularyError(f"{path}: a suite is a list of [[claim]] and nothing else")
+    name = path.parent.relative_to(policies).as_posix()
+    examples = tuple(_example(claim, f"{path}: [[claim]] {number}") for number, claim in enumerate(claims, 1))
+    return Suite(folder=path.parent, name=name, examples=examples)
 
 
 def run(suite: Suite, register: Register, engine: EngineName = "auto") -> list[str]:
@@ -144,19 +162,6 @@ def resolve(name: str, suite: Suite, register: Register) -> str:
         whole = " or ".join(sorted(iri.removeprefix(f"{ROOT}policy/") for iri in fitting))
         raise ChartularyError(f"suite.toml expects '{name}', which is several provisions: write {whole}")
     return fitting[0]
-
-
-def _read(path: Path, policies: Path) -> Suite:
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
-        raise ChartularyError(f"{path}: not TOML: {fault}") from None
-    claims = content.pop("claim", None)
-    if content or not isinstance(claims, list) or not claims or not all(isinstance(claim, dict) for claim in claims):
-        raise ChartularyError(f"{path}: a suite is a list of [[claim]] and nothing else")
-    name = path.parent.relative_to(policies).as_posix()
-    examples = tuple(_example(claim, f"{path}: [[claim]] {number}") for number, claim in enumerate(claims, 1))
-    return Suite(folder=path.parent, name=name, examples=examples)
 
 
 def _example(claim: dict[str, Any], where: str) -> Example:

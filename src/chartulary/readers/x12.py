@@ -263,9 +263,9 @@ class _Reader:
         out, self.out = self.out, []
         yield from out
 
-    def problem(self, message: str, at: int | None = None) -> None:
+    def problem(self, message: str, at: int | None = None, *, warning: bool = False) -> None:
         number = self.number if at is None else at
-        self.out.append(Problem(self.source, f"segment {number}" if number else "", message))
+        self.out.append(Problem(self.source, f"segment {number}" if number else "", message, warning))
 
     def read(self, segment: _Segment) -> None:
         self.number = segment.number
@@ -317,7 +317,7 @@ class _Reader:
         if self.miscounts:  # one line for a file: senders that count wrong do so throughout
             (first, shown), more = self.miscounts[0], len(self.miscounts) - 1
             rest = f"; {more} more like it" if more else ""
-            self.problem(f"SE01 gives a wrong segment count{shown}{rest}", at=first)
+            self.problem(f"SE01 gives a wrong segment count{shown}{rest}", at=first, warning=True)
         if not self._end() and self.interchange and not self.cut:
             self.problem("the file ends without an IEA segment and may be cut short")
 
