@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import date
 from functools import cache
 from pathlib import Path
 
@@ -29,6 +30,7 @@ KINDS = (
     RDFS.Datatype,
     OWL.Ontology,
 )
+BUILT_IN = tuple(str(term).partition("#")[0] for term in (RDF.type, RDFS.label, OWL.Class))
 DATATYPES = {XSD.string, XSD.boolean, XSD.integer, XSD.decimal, XSD.anyURI}
 
 
@@ -65,7 +67,7 @@ def reasoned(graph: Graph, folder: Path) -> list[str]:
     """
     plain = Graph()
     for s, p, o in graph:
-        # HermiT refuses xsd:date, which is no datatype of OWL 2; and the modules are here already, so nothing is fetched.
+        # HermiT refuses xsd:date, which is no datatype of OWL 2. The modules are here already: nothing is fetched.
         dated = isinstance(o, Literal) and o.datatype == XSD.date
         if p != OWL.imports and not dated:
             plain.add((s, p, o))
@@ -75,7 +77,7 @@ def reasoned(graph: Graph, folder: Path) -> list[str]:
     world = owlready2.World()
     world.get_ontology(path.as_uri()).load()
     owlready2.sync_reasoner_hermit(world, debug=0)
-    return [str(unsatisfiable.iri) for unsatisfiable in world.inconsistent_classes() if unsatisfiable is not owlready2.Nothing]
+    return [str(empty.iri) for empty in world.inconsistent_classes() if empty is not owlready2.Nothing]
 
 
 def test_the_register_agrees_with_the_ontology(tmp_path: Path) -> None:
@@ -96,31 +98,27 @@ def test_what_the_rules_derive_agrees_with_the_ontology(tmp_path: Path) -> None:
 
 
 def _claims() -> Iterator[Claim]:
-    """One outpatient and one inpatient claim, each with the first codes of its kind that the register holds."""
+    """One outpatient and one inpatient claim that rules of the register apply to."""
     yield Claim(
         id="outpatient",
         source="test",
         payer=Payer(name="Medicare"),
         bill_type="0131",
-        lines=(Line(number=1, code="38228", revenue_code="0874", first_day=_day("2025-06-25")),),
+        lines=(Line(number=1, code="38228", revenue_code="0874", first_day=date.fromisoformat("2025-06-25")),),
     )
     yield Claim(
         id="inpatient",
         source="test",
         payer=Payer(name="Medicare"),
         bill_type="0111",
-        admission=_day("2025-06-20"),
-        discharge=_day("2025-06-30"),
+        admission=date.fromisoformat("2025-06-20"),
+        discharge=date.fromisoformat("2025-06-30"),
         drg="018",
         diagnoses=(Diagnosis(code="Z00.6"),),
         procedures=(Procedure(code="XW033C7"),),
         findings=(("facility-rems-enrolled", False),),
         lines=(Line(number=1, revenue_code="0874"),),
     )
-
-
-def _day(text: str):  # noqa: ANN202
-    return Literal(text, datatype=XSD.date).toPython()
 
 
 CONTRADICTIONS = {
@@ -182,11 +180,11 @@ def test_each_name_is_of_one_kind() -> None:
 
 @pytest.mark.parametrize("where", [*MODULES, "policies"])
 def test_each_property_is_used_as_what_it_is(where: str) -> None:
-    """Every property is declared; text and numbers stand on datatype or annotation properties only, names on the others."""
+    """Every property is declared; text stands on datatype or annotation properties only, names on the others."""
     declared = kinds(ontology())
     wrong = set()
     for _, p, o in policies() if where == "policies" else module(where):
-        if p.startswith((str(RDF), str(RDFS), str(OWL))):
+        if str(p).startswith(BUILT_IN):
             continue
         kind = declared.get(p, set())
         fits = {OWL.DatatypeProperty if isinstance(o, Literal) else OWL.ObjectProperty, OWL.AnnotationProperty}
@@ -236,7 +234,7 @@ def test_each_term_is_defined_once_with_its_words(name: str) -> None:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_each_file_is_in_canonical_form(name: str) -> None:
-    """Prefixes sorted; a blank line between subjects; ``a`` first, then the label; a predicate a line, indented by four."""
+    """Prefixes sorted; a blank line between subjects; ``a`` first, then the label; a predicate a line."""
     text = (BASE / "ontology" / f"{name}.ttl").read_text("utf-8")
     prefixes = re.findall(r"^PREFIX (\S*):", text, re.MULTILINE)
     assert prefixes == sorted(prefixes)
@@ -279,9 +277,17 @@ def used_in_claims() -> set[URIRef]:
     return {CLM[field.rpartition("#")[2]] for field in policies().objects(None, COD.field)}
 
 
+def used_by_reader() -> set[URIRef]:
+    """Classes and properties of claims given as Turtle or JSON-LD."""
+    from chartulary.readers.rdf import TERMS
+
+    names = {name for kind, properties in TERMS.items() for name in (kind, *properties)}
+    return {CLM[name] for name in names}
+
+
 def test_each_term_in_use_is_defined() -> None:
     defined = {s for s in ontology().subjects(RDF.type) if ours(s)}
-    used = used_in_code() | used_in_text("shapes", "queries") | used_in_data() | used_in_claims()
+    used = used_in_code() | used_in_text("shapes", "queries") | used_in_data() | used_in_claims() | used_by_reader()
     assert {str(term) for term in used - defined} == set()
 
 

@@ -1,4 +1,4 @@
-"""The rules keep to a small part of SPARQL, so that one text runs alike in every engine and compiles to SQL (decision 0002)."""
+"""The rules keep to a small part of SPARQL, so that one text runs alike in every engine (decision 0002)."""
 
 from __future__ import annotations
 
@@ -277,8 +277,7 @@ def strata_faults(listed: list[Rule]) -> list[str]:
         for rule in listed
         for predicate, kind in sorted(rule.denies(), key=str)
         for other in listed
-        if other.order >= rule.order
-        and any(predicate == derived and kind.meets(of) for derived, of in other.derives())
+        if other.order >= rule.order and any(predicate == derived and kind.meets(of) for derived, of in other.derives())
     ]
 
 
@@ -322,14 +321,12 @@ BAD = (
     (
         "OPTIONAL",
         "LeftJoin",
-        "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c OPTIONAL { ?c pol:depth "
-        "?d } }",
+        "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c OPTIONAL { ?c pol:depth ?d } }",
     ),
     (
         "MINUS",
         "Minus",
-        "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c MINUS { $this pol:unknown "
-        "?c } }",
+        "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c MINUS { $this pol:unknown ?c } }",
     ),
     ("path", "property path", "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:candidate/pol:tests ?c }"),
     ("inverse path", "property path", "CONSTRUCT { $this pol:met ?c } WHERE { ?c ^pol:evaluates $this }"),
@@ -337,39 +334,33 @@ BAD = (
     (
         "subselect",
         "ToMultiSet",
-        "CONSTRUCT { $this pol:met ?c } WHERE { { SELECT $this ?c WHERE { $this pol:evaluates ?c "
-        "} } }",
+        "CONSTRUCT { $this pol:met ?c } WHERE { { SELECT $this ?c WHERE { $this pol:evaluates ?c } } }",
     ),
     ("variable predicate", "variable", "CONSTRUCT { $this pol:met ?c } WHERE { $this ?p ?c }"),
     (
         "variable predicate in the template",
         "variable",
-        "CONSTRUCT { $this ?p ?c } WHERE { $this pol:met ?c ; pol:unknown ?p "
-        "}",
+        "CONSTRUCT { $this ?p ?c } WHERE { $this pol:met ?c ; pol:unknown ?p }",
     ),
     (
         "EXISTS",
         "Builtin_EXISTS",
-        "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c FILTER EXISTS { $this "
-        "pol:met ?c } }",
+        "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c FILTER EXISTS { $this pol:met ?c } }",
     ),
     (
         "IN",
         "operator IN",
-        "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c FILTER (?c IN (pol:a, "
-        "pol:b)) }",
+        "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c FILTER (?c IN (pol:a, pol:b)) }",
     ),
     (
         "division",
         "operator /",
-        "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c . ?c pol:depth ?d FILTER "
-        "(?d / 2 = 1) }",
+        "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c . ?c pol:depth ?d FILTER (?d / 2 = 1) }",
     ),
     (
         "REGEX",
         "Builtin_REGEX",
-        'CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c FILTER (REGEX(STR(?c), '
-        '"x")) }',
+        'CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c FILTER (REGEX(STR(?c), "x")) }',
     ),
     (
         "another function",
@@ -385,8 +376,7 @@ BAD = (
     (
         "blank node",
         "blank node",
-        "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c . ?c pol:member [] "
-        "}",
+        "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c . ?c pol:member [] }",
     ),
     ("blank node made", "blank node", "CONSTRUCT { $this pol:met [] } WHERE { $this pol:evaluates ?c }"),
     ("no $this", "written $this", "CONSTRUCT { ?item pol:met ?c } WHERE { ?item pol:evaluates ?c }"),
@@ -395,8 +385,7 @@ BAD = (
     (
         "uneven UNION",
         "branches",
-        "CONSTRUCT { $this pol:met ?c } WHERE { { $this pol:evaluates ?c } UNION { $this "
-        "pol:unknown ?d } }",
+        "CONSTRUCT { $this pol:met ?c } WHERE { { $this pol:evaluates ?c } UNION { $this pol:unknown ?d } }",
     ),
     (
         "uneven UNION, joined",
@@ -407,14 +396,12 @@ BAD = (
     (
         "FILTER out of sight",
         "does not bind",
-        "CONSTRUCT { $this pol:met ?c } WHERE { ?c pol:depth ?d . { $this pol:evaluates ?c "
-        "FILTER (?d = 1) } }",
+        "CONSTRUCT { $this pol:met ?c } WHERE { ?c pol:depth ?d . { $this pol:evaluates ?c FILTER (?d = 1) } }",
     ),
     (
         "idle NOT EXISTS",
         "around it",
-        "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c FILTER NOT EXISTS { ?x "
-        "pol:met ?y } }",
+        "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c FILTER NOT EXISTS { ?x pol:met ?y } }",
     ),
 )
 

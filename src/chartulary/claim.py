@@ -217,14 +217,15 @@ class Claim:
         """First and last day that the claim as a whole may be about.
 
         One stated day wins. A facility stay (``stay``, by the setting) runs from admission to discharge, because
-        sources here rarely say which of its days counts. Otherwise the lines' days, then the statement period.
+        sources here rarely say which of its days counts; anything else by its lines' days, then by the statement.
         Without any date the whole calendar: every dated rule then answers *maybe*.
         """
         if self.date_of_service:
             return self.date_of_service, self.date_of_service
-        if stay:
-            days = [self.admission or self.statement_from, self.discharge or self.statement_through]
-        else:
-            days = [day for line in self.lines for day in (line.first_day, line.last_day)]
-        known = [day for day in days if day] or [day for day in (self.statement_from, self.statement_through) if day]
-        return (min(known), max(known)) if known else (date.min, date.max)
+        bounds = (self.admission or self.statement_from, self.discharge or self.statement_through)
+        lines = tuple(day for line in self.lines for day in (line.first_day, line.last_day))
+        statement = (self.statement_from, self.statement_through)
+        for days in (bounds, lines) if stay else (lines, statement):
+            if known := [day for day in days if day]:
+                return min(known), max(known)
+        return date.min, date.max

@@ -21,6 +21,10 @@ def folded(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
+def _dotted(text: str, after: int | None) -> str:
+    return text if after is None or "." in text or len(text) <= after else f"{text[:after]}.{text[after:]}"
+
+
 @dataclass(frozen=True, slots=True)
 class Scheme:
     """A code system or list of the register."""
@@ -32,6 +36,8 @@ class Scheme:
     namespace: str
     pattern: re.Pattern[str] | None
     sent_as: frozenset[str]
+    dot_after: int | None
+    """Where its codes have a dot that senders leave out."""
     repair: str | None
     """``add`` or ``replace``: what mends a claim that lacks a code of this system; None where only a person can."""
 
@@ -82,6 +88,7 @@ class Coding:
             field=(text(COD.field) or "").rsplit("#", 1)[-1],
             namespace=text(COD.namespace) or "",
             pattern=re.compile(pattern) if pattern else None,
+            dot_after=int(text(COD.dotAfter) or 0) or None,
             sent_as=frozenset(str(value) for value in self._graph.objects(iri, COD.sentAs)),
             repair=repair.rsplit("#", 1)[-1] if repair else None,
         )
@@ -99,12 +106,13 @@ class Coding:
         """
         text = text.strip().upper()
         candidates = [s for s in self._by_field[field] if sent_as is None or not s.sent_as or sent_as in s.sent_as]
-        for scheme in candidates:
-            if (iri := self._codes.get((scheme.iri, text))) is not None:
+        written = [(scheme, _dotted(text, scheme.dot_after)) for scheme in candidates]
+        for scheme, notation in written:
+            if (iri := self._codes.get((scheme.iri, notation))) is not None:
                 return iri, scheme.iri
-        for scheme in candidates:
-            if scheme.pattern and scheme.pattern.fullmatch(text):
-                return URIRef(scheme.namespace + quote(text, safe=".")), scheme.iri
+        for scheme, notation in written:
+            if scheme.pattern and scheme.pattern.fullmatch(notation):
+                return URIRef(scheme.namespace + quote(notation, safe=".")), scheme.iri
         return None
 
     def find_code(self, text: str) -> list[URIRef]:

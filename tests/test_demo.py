@@ -1,0 +1,172 @@
+"""The demo claims show what the README says of them, and every example in the README gives the output printed there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyshacl
+import pytest
+from rdflib import RDF, Graph
+from rdflib.namespace import SH
+
+from chartulary import Claim, Problem, Register, read_claims
+from chartulary.engines import EngineName
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO = sorted((ROOT / "demo").iterdir())
+
+OUTCOMES = {
+    "OP-0625": "violation",
+    "OP-0625-KX": "conformant",
+    "OP-0626": "conformant",
+    "PR-0715": "conformant",
+    "PR-0310": "violation",
+    "FH-0625": "not-applicable",
+    "IP-0611": "needs-review",
+    "EA-0804": "violation",
+}
+
+# --- Demo claims ------------------------------------------------------------------------------------------------------
+
+
+def demo_items() -> Iterator[Claim | Problem]:
+    for path in DEMO:
+        yield from read_claims(path)
+
+
+@pytest.mark.parametrize("engine", ["shifty", "pyshacl"])
+def test_each_demo_claim_has_its_outcome(register: Register, engine: EngineName) -> None:
+    items = list(demo_items())
+    assert [item for item in items if isinstance(item, Problem)] == []
+    claims = [item for item in items if isinstance(item, Claim)]
+    assert {claim.id: register.validate(claim, engine=engine).outcome for claim in claims} == OUTCOMES
+
+
+def test_demo_repairs(register: Register) -> None:
+    repairs = {}
+    for claim in demo_items():
+        assert isinstance(claim, Claim)
+        for finding in register.validate(claim).findings:
+            if finding.repair:
+                repairs[claim.id] = finding.repair
+    assert repairs == {
+        "OP-0625": "add modifier KX",
+        "PR-0310": "report procedure code 38228 instead of 0540T",
+        "EA-0804": "add condition code 90 (expanded access)",
+    }
+
+
+@pytest.mark.parametrize("path", [path for path in DEMO if path.suffix == ".837"], ids=lambda path: path.name)
+def test_demo_interchanges_count_right(path: Path) -> None:
+    text = path.read_text(encoding="ascii")
+    assert text.startswith("ISA") and text[105] == "~"
+    segments = [segment.strip().split("*") for segment in text.split("~") if segment.strip()]
+    names = [segment[0] for segment in segments]
+    closing = {segment[0]: segment for segment in segments if segment[0] in ("SE", "GE", "IEA")}
+    assert int(closing["SE"][1]) == names.index("SE") - names.index("ST") + 1
+    assert closing["SE"][2] == segments[names.index("ST")][2]
+    assert closing["GE"][1:] == ["1", segments[names.index("GS")][6]]
+    assert closing["IEA"][1:] == ["1", segments[0][13]]
+
+
+def test_demo_people_are_made_up() -> None:
+    for path in DEMO:
+        for name in re.findall(r"NM1\*\w+\*1\*([^*]*)|\"family\": \"([^\"]*)\"", path.read_text(encoding="utf-8")):
+            assert "".join(name).startswith("TEST")
+
+
+# --- The policy of the README's author --------------------------------------------------------------------------------
+
+
+def test_example_policy_is_written_as_authors_must() -> None:
+    data = Graph()
+    for folder in ("policies", "ontology", "docs/example"):
+        for path in sorted((ROOT / folder).rglob("*.ttl")):
+            data.parse(path)
+    _, report, _ = pyshacl.validate(data, shacl_graph=str(ROOT / "shapes" / "policy-file.ttl"))
+    assert isinstance(report, Graph)
+    faults = [
+        f"{report.value(result, SH.focusNode)}: {report.value(result, SH.resultMessage)}"
+        for result in report.subjects(RDF.type, SH.ValidationResult)
+    ]
+    assert [fault for fault in faults if "policies.example" in fault] == []
+
+
+# --- README -----------------------------------------------------------------------------------------------------------
+# A ```console block holds commands ("$ …") and what they print; a line "…" stands for any number of lines left out.
+# Other blocks that begin with "# name.py" are written to that file first.
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+EXAMPLES = [text for kind, text in BLOCKS if kind == "console"]
+FILES = {m[1]: text for _, text in BLOCKS if (m := re.match(r"# (\S+\.\w+)\n", text))}
+
+
+@pytest.fixture(scope="module")
+def beside_the_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that looks like the checkout to a reader of the README, and that examples may write to."""
+    folder = tmp_path_factory.mktemp("readme")
+    for name in ("demo", "docs"):
+        shutil.copytree(ROOT / name, folder / name)
+    for name, text in FILES.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def runs(example: str) -> Iterator[tuple[str, str]]:
+    for part in re.split(r"^\$ ", example, flags=re.MULTILINE)[1:]:
+        lines = part.split("\n")
+        count = 1
+        while lines[count - 1].endswith("\\"):
+            count += 1
+        yield "\n".join(lines[:count]), "\n".join(lines[count:])
+
+
+def normal(text: str) -> list[str]:
+    text = re.sub(r"\b[0-9a-f]{16}\b", "REVISION", text)
+    return [line.rstrip() for line in text.strip("\n").split("\n")]
+
+
+def agrees(shown: list[str], printed: list[str]) -> bool:
+    pattern = "".join(r"(?:.*\n)*?" if line.strip() == "…" else re.escape(line) + r"\n" for line in shown)
+    return re.fullmatch(pattern, "\n".join(printed) + "\n") is not None
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda text: text.split("\n")[0][2:60])
+def test_readme_example(example: str, beside_the_demo: Path) -> None:
+    environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
+    environment["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), environment["PATH"]))
+    code = 0
+    for command, shown in runs(example):
+        done = subprocess.run(
+            ["/bin/sh", "-c", f"(exit {code}); {command}"],
+            cwd=beside_the_demo,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            timeout=120,
+        )
+        code = done.returncode
+        if not agrees(normal(shown), normal(done.stdout)):
+            pytest.fail(
+                f"README.md is stale. $ {command}\nshows:\n{shown}\nbut the command prints:\n{done.stdout}", False
+            )
+
+
+def test_readme_has_an_example_of_each_kind() -> None:
+    commands = [command for example in EXAMPLES for command, _ in runs(example)]
+    for start in ("chartulary validate", "chartulary ask", "chartulary export", "python "):
+        assert any(command.startswith(start) for command in commands), start
+
+
+def test_readme_names_only_what_is_there() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target
