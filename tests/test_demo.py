@@ -167,6 +167,13 @@ def test_readme_has_an_example_of_each_kind() -> None:
         assert any(command.startswith(start) for command in commands), start
 
 
+def test_readme_shows_turtle_as_it_is() -> None:
+    files = [*(ROOT / "policies").rglob("*.ttl"), *(ROOT / "docs").rglob("*.ttl")]
+    written = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    for kind, text in BLOCKS:
+        assert kind != "turtle" or text in written
+
+
 def test_readme_names_only_what_is_there() -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target

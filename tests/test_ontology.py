@@ -67,9 +67,10 @@ def reasoned(graph: Graph, folder: Path) -> list[str]:
     """
     plain = Graph()
     for s, p, o in graph:
-        # HermiT refuses xsd:date, which is no datatype of OWL 2. The modules are here already: nothing is fetched.
-        dated = isinstance(o, Literal) and o.datatype == XSD.date
-        if p != OWL.imports and not dated:
+        # HermiT refuses xsd:date, which is no datatype of OWL 2. Words in a language can contradict nothing and only take
+        # time. The modules are here already: nothing is fetched.
+        silent = isinstance(o, Literal) and (o.datatype == XSD.date or o.language)
+        if p != OWL.imports and not silent:
             plain.add((s, p, o))
     path = folder / "register.nt"
     path.write_bytes(plain.serialize(format="nt", encoding="utf-8"))

@@ -220,6 +220,9 @@ def read_rdf(text: str, *, source: str, media_type: str) -> Iterator[Claim | Pro
     except (_Fault, JsonFault) as fault:
         yield Problem(source, fault.where, fault.message)
         return
+    except RecursionError:
+        yield Problem(source, "", "nested too deeply")
+        return
     if not reader.claims:
         yield Problem(source, "", f"no claim in this graph: nothing is a clm:Claim (<{CLM.Claim}>)")
     for number, node in enumerate(reader.claims, 1):
@@ -326,8 +329,9 @@ class _Reader:
         self._faults: dict[tuple[str, str], None] = {}
         for quad in quads:
             predicate = quad.predicate.value
-            if predicate.startswith(CLM):
-                self._triples[quad.subject][predicate[len(CLM) :], quad.object] = None
+            # Not only clm:, because a misspelt name within a code of JSON-LD falls into the namespace of that code.
+            if predicate.startswith(CLM) or (predicate.startswith(ROOT) and not predicate.startswith(ROOT + "def/")):
+                self._triples[quad.subject][re.split("[/#]", predicate)[-1], quad.object] = None
             elif predicate == _RDF + "value":
                 self._plain[quad.subject] = quad.object
             elif predicate == _RDF + "type" and quad.object == _CLAIM:
@@ -452,10 +456,15 @@ def _notation(term: Term, iri: str) -> str:
         if iri.startswith(_BASE + "#"):
             raise _Fault("refers to something that is not described here")
         return unquote(iri.removeprefix(_BASE))
+    if iri.startswith(CLM):  # JSON-LD likewise
+        return unquote(iri.removeprefix(CLM))
+    prefix, _, rest = iri.partition(":")
+    if prefix in _PATHS:  # JSON-LD: a prefix that is a property in our context
+        iri = ROOT + _PATHS[prefix] + rest
     if not iri.startswith(ROOT):
         raise _Fault("an IRI outside the register; give the code or name as text")
     path, slash, last = iri.removeprefix(ROOT).rpartition("/")
-    prefix = _PREFIX_OF.get(path + slash)
+    prefix = _PREFIX_OF.get(path + slash, "")
     if prefix and term.schemes and prefix not in term.schemes.split():
         raise _Fault(f"must be a {': or '.join(term.schemes.split())}: IRI, not {prefix}:")
     return unquote(last).replace("-", " ") if term.kind == "words" else unquote(last)
