@@ -67,8 +67,8 @@ def reasoned(graph: Graph, folder: Path) -> list[str]:
     """
     plain = Graph()
     for s, p, o in graph:
-        # HermiT refuses xsd:date, which is no datatype of OWL 2. Words in a language can contradict nothing and only take
-        # time. The modules are here already: nothing is fetched.
+        # HermiT refuses xsd:date, which is no datatype of OWL 2. Words in a language can contradict nothing and only
+        # take time. The modules are here already: nothing is fetched.
         silent = isinstance(o, Literal) and (o.datatype == XSD.date or o.language)
         if p != OWL.imports and not silent:
             plain.add((s, p, o))

@@ -212,7 +212,9 @@ def _finding(finding: Finding) -> RenderableType:
     head = Text.assemble((finding.outcome, _STYLES[finding.outcome]), "  ", "  ".join(parts))
     lines: list[Text] = [Text(finding.message, style="bold" if finding.outcome in ("violation", "review") else "")]
     if finding.outcome != "info" and finding.found:
-        lines.append(Text(f"expected {finding.expected}; found {finding.found}"))
+        # A rule that says no more than its only criterion need not say it twice.
+        same = finding.expected is not None and finding.expected.casefold() == finding.message.casefold()
+        lines.append(Text(f"found {finding.found}" if same else f"expected {finding.expected}; found {finding.found}"))
     if finding.repair:
         lines.append(Text.assemble(("mend: ", "bold"), finding.repair))
     lines.extend(_citation_lines(finding.cites))

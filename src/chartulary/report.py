@@ -226,7 +226,7 @@ class Reader:
             first_day=None if first == FIRST_DAY else first,
             last_day=None if last == LAST_DAY else last,
             message=self._message(outcome, provision, item, derived, uncertain, broken, asked, stronger),
-            expected="; ".join(self._label(c) if wanted else f"not: {self._label(c)}" for c, wanted in asked) or None,
+            expected="; ".join(self._label(c) if wanted else f"not “{self._label(c)}”" for c, wanted in asked) or None,
             found="; ".join(dict.fromkeys(self._found(c, item, derived) for c, _ in asked)) or None,
             repair="; ".join(dict.fromkeys(text for text, _ in repairs)) or None,
             repair_action=repairs[0][1] if len(repairs) == 1 else None,
@@ -281,14 +281,13 @@ class Reader:
             for validity in _in_order(derived.objects(item, POL.outOf)):
                 yield self._label(validity)
             return
-        schemes = {s.iri for e in graph.objects(leaf, POL.expects) if (s := self._coding.scheme_of(e))}
+        schemes = {s.iri: s for e in graph.objects(leaf, POL.expects) if (s := self._coding.scheme_of(e))}
         for place in self._places(leaf, item, derived):
             for thing in _in_order(derived.objects(place, CLM.shows)):
-                scheme = graph.value(thing, SKOS.inScheme) or next(
-                    (s for s in schemes if (thing, POL.within, s) in derived), None
-                )
-                if scheme in schemes:
+                if graph.value(thing, SKOS.inScheme) in schemes:
                     yield self._label(thing)
+                elif unlisted := next((s for iri, s in schemes.items() if (thing, POL.within, iri) in derived), None):
+                    yield f"{unlisted.noun} {self._label(thing)}"
             for thing in _in_order(derived.objects(place, CLM.noFinding)):
                 if thing in set(graph.objects(leaf, POL.expects)):
                     yield f"recorded: not so ({self._label(thing)})"
