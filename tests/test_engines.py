@@ -14,7 +14,7 @@ import pyoxigraph
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rdflib import RDF, RDFS, XSD, Graph, Literal, Node, URIRef
+from rdflib import RDF, RDFS, Graph, Literal, Node, URIRef
 from rdflib.namespace import SH, SKOS
 
 from chartulary import Claim, Register, Snapshot
@@ -26,6 +26,7 @@ from chartulary.report import Report
 ALL = Register.load()
 SNAPSHOT = ALL.snapshot()
 GRAPH = SNAPSHOT.graph
+DATE = "http://www.w3.org/2001/XMLSchema#date"
 KNOWN = (None, date(2025, 9, 1), date(2025, 12, 10))
 
 
@@ -210,7 +211,7 @@ class Asked:
     def values(self) -> str:
         parts = (("payer", self.payer), ("setting", self.setting), ("line-of-business", self.business))
         things = " ".join(f"<{ROOT}{kind}/{name}>" for kind, name in parts)
-        return f'(<{self.code}> {things} "{self.day}"^^<{XSD.date}>)'
+        return f'(<{self.code}> {things} "{self.day}"^^<{DATE}>)'
 
 
 def questions() -> Iterator[Asked]:
@@ -269,7 +270,7 @@ def answers(snapshot: Snapshot, asked: list[Asked]) -> dict[int, set[str]]:
         for row in snapshot.store.query(query):  # type: ignore[union-attr]
             if row["kind"].value != "change":  # type: ignore[index]
                 things = " ".join(f"<{row[name].value}>" for name in ("code", "payer", "setting", "lob"))  # type: ignore[index]
-                key = f'({things} "{row["dos"].value}"^^<{XSD.date}>)'  # type: ignore[index]
+                key = f'({things} "{row["dos"].value}"^^<{DATE}>)'  # type: ignore[index]
                 found[numbers[key]].add(row["provision"].value)  # type: ignore[index]
     return found
 
@@ -277,7 +278,7 @@ def answers(snapshot: Snapshot, asked: list[Asked]) -> dict[int, set[str]]:
 @pytest.mark.parametrize("known", KNOWN)
 def test_the_question_lists_what_the_rules_hold_a_claim_against(known: date | None) -> None:
     snapshot = ALL.snapshot(as_known_on=known)
-    asked = list(questions())
+    asked = list(questions())[:: 5 if known else 1]
     held, told = candidates(snapshot, asked), answers(snapshot, asked)
     only_told = {
         str(provision)

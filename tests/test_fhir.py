@@ -437,7 +437,7 @@ def check(document: object) -> None:
         assert isinstance(one, Claim | Problem)
         repr(one).encode()
         if isinstance(one, Claim):
-            first, last = one.days_of_service()
+            first, last = one.days_of_service(stay=True)
             assert first <= last
             numbers = [line.number for line in one.lines]
             assert len(set(numbers)) == len(numbers)

@@ -37,10 +37,10 @@ _STYLES = {
     "notice": "cyan",
 }
 _SHACL = {
-    "violation": (SH.Violation, SHAPE.violation),
-    "review": (SH.Warning, SHAPE.review),
-    "info": (SH.Info, SHAPE.info),
-    "overridden": (SH.Info, SHAPE.overridden),
+    "violation": (SH.Violation, SHAPE["reports-violation"]),
+    "review": (SH.Warning, SHAPE["reports-review"]),
+    "info": (SH.Info, SHAPE["reports-info"]),
+    "overridden": (SH.Info, SHAPE["reports-overridden"]),
 }
 _FHIR = {
     "violation": ("error", "business-rule"),

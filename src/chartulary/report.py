@@ -25,10 +25,10 @@ _Item: TypeAlias = tuple[int | None, Line | None]
 """A line and its place on the claim; neither for the claim itself."""
 
 _OUTCOMES: dict[Node, Outcome] = {
-    SHAPE.violation: "violation",
-    SHAPE.review: "review",
-    SHAPE.info: "info",
-    SHAPE.overridden: "overridden",
+    SHAPE["reports-violation"]: "violation",
+    SHAPE["reports-review"]: "review",
+    SHAPE["reports-info"]: "info",
+    SHAPE["reports-overridden"]: "overridden",
 }
 _ORDER: tuple[Outcome, ...] = ("violation", "review", "overridden", "info")
 

@@ -170,7 +170,7 @@ def _example(claim: dict[str, Any], where: str) -> Example:
     if not isinstance(claim.get("file"), str):
         raise ChartularyError(f"{where}: file is missing")
     if known is not None and type(known) is not date:
-        raise ChartularyError(f"{where}: as_known_on is a day without quotes: 2025-12-10")
+        raise ChartularyError(f"{where}: as_known_on is a day without quotes (year-month-day)")
     if not isinstance(findings, list) or not all(isinstance(finding, dict) for finding in findings):
         raise ChartularyError(f"{where}: findings is a list of {{ line, provision, outcome }}")
     return Example(

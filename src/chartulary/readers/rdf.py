@@ -263,8 +263,8 @@ def _plain_syntax_error(message: str) -> str:
     message = re.sub(r"^Parser error .*?: ", "", message, flags=re.DOTALL)
     if message.startswith("Unexpected end"):
         return "the text ends too early"
-    if wrong := re.search(r"is not a valid (?:RDF )?(subject|predicate|object)", message):
-        return f"what stands here cannot be a {wrong[1]}; is something missing before it?"
+    if wrong := re.search(r"is not a valid .*?(subject|predicate|object)", message, re.DOTALL):
+        return f"what stands here cannot be {_a(wrong[1])}; is something missing before it?"
     if prefix := re.fullmatch(r"The prefix ([\w.-]{0,40}:) has not been declared", message):
         return f"the prefix {prefix[1]} is not declared"
     plain = re.fullmatch(r"[\w @^.,;:<>()*+#-]{1,80}", message.split(", found")[0], re.ASCII)
