@@ -233,9 +233,6 @@ def _write_provisions(graph: Graph) -> None:
             graph.add((provision, POL.severity, POL.Violation if obliged else POL.Info))
         severity = graph.value(provision, POL.severity)
         graph.add((provision, POL.ifUncertain, POL.Info if severity == POL.Info else POL.Review))
-        if graph.value(provision, POL.about) is None:
-            for scheme in graph.subjects(RDF.type, COD.CodeSystem):
-                graph.add((provision, POL.about, scheme))
 
 
 def _closure(members: Mapping[Node, set[Node]], criteria: Iterable[Node]) -> set[Node]:

@@ -312,7 +312,9 @@ class _Preparation:
             if self._ours > _MOST_CONTEXTS:
                 raise _Fault(f"@context more than {_MOST_CONTEXTS} times; give it once, above a @graph")
             return _our_context()
-        if contexts and isinstance(value, dict) and len(value) > _MOST_SCOPED_TERMS:
+        if value is not None and not isinstance(value, dict):
+            raise _Fault("a context must be an object")
+        if contexts and value and len(value) > _MOST_SCOPED_TERMS:
             raise _Fault(f"a context with more than {_MOST_SCOPED_TERMS} terms inside another")
         return self.value(value, contexts + 1)
 
@@ -345,7 +347,8 @@ class _Reader:
         if self._faults:
             yield from (Problem(source, *fault) for fault in self._faults)
             return
-        if isinstance(node, NamedNode) and (name := unquote(re.split("[/#:]", node.value)[-1])):
+        name = unquote(re.split("[/#:]", node.value)[-1]) if isinstance(node, NamedNode) else ""
+        if name and name.isprintable():
             document.setdefault("id", name)
         for item in read_claim(document, source=source, number=number):
             if isinstance(item, Claim):
@@ -474,7 +477,8 @@ def _notation(term: Term, iri: str) -> str:
 
 
 def _label(node: _Object) -> str:
-    return node.value.removeprefix(_BASE)[:100] if isinstance(node, NamedNode) else ""
+    label = node.value.removeprefix(_BASE)[:100] if isinstance(node, NamedNode) else ""
+    return label if label.isprintable() else ""
 
 
 def _a(kind: str) -> str:
