@@ -1,4 +1,4 @@
-"""The register, read once for all tests. It and its snapshots are read-only: a test that needs another builds its own."""
+"""The register, read once for all tests, and the places that tests read from."""
 
 from __future__ import annotations
 

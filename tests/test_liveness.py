@@ -1,4 +1,4 @@
-"""Every provision and every amendment is alive: without it, some claim of a suite or some answer comes out otherwise."""
+"""Every provision and amendment is alive: without it, a claim of a suite or an answer comes out otherwise."""
 
 from __future__ import annotations
 

@@ -20,7 +20,13 @@ from chartulary.namespaces import POL, ROOT
 
 _VALUES = re.compile(r"VALUES\s*\(([^)]*)\)\s*\{[^}]*\}")
 _NESTED = re.compile(r"([\w-]+)\(([^)]*)\)")
-_KINDS = {"payer": POL.Payer, "setting": POL.Setting, "line-of-business": POL.LineOfBusiness}
+_KINDS = {
+    "payer": POL.Payer,
+    "setting": POL.Setting,
+    "line-of-business": POL.LineOfBusiness,
+    "source": POL.Source,
+    "product": URIRef(ROOT + "scheme/product"),
+}
 _FIRST_DAY, _LAST_DAY = date.min.isoformat(), date.max.isoformat()
 
 
@@ -30,7 +36,7 @@ class Parameter:
 
     name: str
     kind: str
-    """``code``, ``payer``, ``setting``, ``line-of-business``, ``date`` or ``text``."""
+    """``code``, ``payer``, ``setting``, ``line-of-business``, ``product``, ``source``, ``date`` or ``text``."""
     default: str | None
     """A register IRI in short form (``setting:any``), or None: the parameter must be given."""
 
@@ -64,15 +70,16 @@ class Query:
                 header[key] = entry[2].strip()
             elif key:
                 header[key] += " " + line[2:].strip()
-        if "summary" not in header or not _VALUES.search(text):
-            raise ChartularyError(
-                f"{path}: a question needs a '#+ summary:' line and a VALUES line with its parameters"
-            )
+        if "summary" not in header:
+            raise ChartularyError(f"{path}: a question needs a '#+ summary:' line")
         parameters = []
         for part in filter(None, (p.strip() for p in header.get("params", "").strip("{} ").split(","))):
             name, _, kind = part.partition(":")
             kind, _, default = kind.partition("=")
             parameters.append(Parameter(name.strip(), kind.strip(), default.strip() or None))
+        values = _VALUES.search(text)
+        if {f"?{p.name}" for p in parameters} != set(values[1].split() if values and parameters else ()):
+            raise ChartularyError(f"{path}: the parameters of '#+ params:' are not those of the first VALUES line")
         return cls(
             name=path.stem,
             summary=header["summary"],
@@ -101,9 +108,11 @@ class Query:
                 raise ChartularyError(f"question '{self.name}' needs --{parameter.name} ({parameter.kind})")
             value = _term(parameter, text, coding)
             values[parameter.name] = value
-            terms[parameter.name] = f"<{value}>" if value.startswith("http") else _literal(value, parameter.kind)
+            named = parameter.kind == "code" or parameter.kind in _KINDS
+            terms[parameter.name] = f"<{value}>" if named else _literal(value, parameter.kind)
         names = _VALUES.search(self.text)
-        assert names
+        if names is None:
+            return self.text, values
         order = [name.lstrip("?") for name in names[1].split()]
         row = " ".join(terms[name] for name in order)
         block = f"VALUES ({names[1]}) {{ ({row}) }}"
@@ -225,7 +234,7 @@ def _term(parameter: Parameter, text: str | None, coding: Coding) -> str:
             raise ChartularyError(f"--{parameter.name}: '{text}' is a code in several systems; give its IRI")
         return str(found[0])
     if kind := _KINDS.get(parameter.kind):
-        thing = URIRef(text) if text.startswith(ROOT) else coding.named(kind, text)
+        thing = coding.named(kind, text)
         if thing is None:
             raise ChartularyError(
                 f"--{parameter.name}: the register has no {parameter.kind.replace('-', ' ')} '{text}'"

@@ -159,7 +159,7 @@ def ask(
     with _writing(output) as console:
         if list_them or question is None:
             for query in register.queries.values():
-                console.print(f"[bold]{query.name}[/]  {query.summary}")
+                console.print(f"[bold]{query.name}[/]: {query.summary}", soft_wrap=True)
                 for p in query.parameters:
                     console.print(
                         f"    --{p.name} {p.kind.upper()}" + (f"  (default {p.default})" if p.default else "")
@@ -172,7 +172,8 @@ def ask(
         elif format is AnswerFormat.csv:
             _print(console, formats.answer_csv(answer).rstrip("\n"))
         else:
-            formats.show_answer(console, answer, f"{register.queries[question].summary}: {' '.join(given.values())}")
+            title = ": ".join(filter(None, (register.queries[question].summary, " ".join(given.values()))))
+            formats.show_answer(console, answer, title)
 
 
 @app.command()

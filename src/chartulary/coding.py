@@ -68,7 +68,7 @@ class Coding:
             self._names[scheme_iri].setdefault(folded(thing.rsplit("/", 1)[-1]), thing)
             for words in snapshot.objects(thing, COD.text):
                 self._words[scheme_iri].append((re.compile(rf"(?<!\w){re.escape(folded(str(words)))}(?!\w)"), thing))
-        for kind in (POL.Payer, POL.LineOfBusiness, POL.Setting, POL.Request):
+        for kind in (POL.Payer, POL.LineOfBusiness, POL.Setting, POL.Source):
             for thing in snapshot.subjects(RDF.type, kind):
                 if isinstance(thing, URIRef):
                     for name in self._all_names(thing):
@@ -116,17 +116,20 @@ class Coding:
         return None
 
     def find_code(self, text: str) -> list[URIRef]:
-        """Registered codes with this notation, in any code system."""
+        """Registered codes with this notation, in any code system, or with this IRI."""
         wanted = text.strip().upper()
-        return sorted({iri for (_, notation), iri in self._codes.items() if notation.upper() == wanted})
+        return sorted(
+            {iri for (_, notation), iri in self._codes.items() if notation.upper() == wanted or str(iri) == text}
+        )
 
     def scheme_of(self, thing: Node) -> Scheme | None:
         iri = self._graph.value(thing, SKOS.inScheme) or thing
         return self._by_iri.get(iri) if isinstance(iri, URIRef) else None
 
     def named(self, kind: URIRef, name: str) -> URIRef | None:
-        """The thing of a kind (a code scheme, ``pol:Payer``, …) with this label, other name or last part of its IRI."""
-        return self._names[kind].get(folded(name))
+        """The thing of a kind (a code scheme, ``pol:Payer``, …) with this label, other name, IRI or last part of it."""
+        names = self._names[kind]
+        return names.get(folded(name)) or next((thing for thing in names.values() if str(thing) == name), None)
 
     def names(self, kind: URIRef) -> list[str]:
         """Every name that :meth:`named` would find, for suggestions."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -20,7 +20,7 @@ from rich.text import Text
 from chartulary.ask import Answer
 from chartulary.errors import Problem
 from chartulary.graph import iri_for
-from chartulary.namespaces import POL, SHAPE
+from chartulary.namespaces import POL, ROOT, SHAPE
 from chartulary.report import Change, Citation, Finding, Report
 
 _STYLES = {
@@ -217,7 +217,7 @@ def _finding(finding: Finding) -> RenderableType:
         lines.append(Text(f"found {finding.found}" if same else f"expected {finding.expected}; found {finding.found}"))
     if finding.repair:
         lines.append(Text.assemble(("mend: ", "bold"), finding.repair))
-    lines.extend(_citation_lines(finding.cites))
+    lines.extend(_citation_lines(map(_placed, finding.cites)))
     lines.extend(_change_line(change) for change in finding.changed_by)
     return Group(head, Padding(Group(*lines), (0, 0, 0, 2)))
 
@@ -228,14 +228,23 @@ def _days(finding: Finding) -> str | None:
     return f"{finding.first_day or '…'} to {finding.last_day or '…'}"
 
 
-def _citation_lines(cites: Iterable[Citation]) -> Iterator[Text]:
+def _citation_lines(cites: Iterable[tuple[str, str]]) -> Iterator[Text]:
     """A line for each place of a document, with its sentences."""
     quotes: dict[str, list[str]] = {}
-    for citation in cites:
-        unseen = "" if citation.verified else " (as others report it)"
-        quotes.setdefault(f"{citation.document}, {citation.section}{unseen}: ", []).append(f"“{citation.quote}”")
+    for place, quote in cites:
+        quotes.setdefault(place, []).append(f"“{quote}”")
     for place, sentences in quotes.items():
-        yield Text.assemble((place, "dim"), ("; ".join(sentences), "italic dim"))
+        yield Text.assemble((f"{place}: ", "dim"), ("; ".join(sentences), "italic dim"))
+
+
+def _placed(citation: Citation) -> tuple[str, str]:
+    unseen = "" if citation.verified else " (as others report it)"
+    return f"{citation.document}, {citation.section}{unseen}", citation.quote
+
+
+def _cited_lines(row: Mapping[str, Any]) -> Iterator[Text]:
+    """The citations of an answer's row."""
+    return _citation_lines((f"{c['document']}, {c['section']}", c["quote"]) for c in row.get("cites", ()))
 
 
 def _change_line(change: Change) -> Text:
@@ -255,19 +264,22 @@ def show_answer(console: Console, answer: Answer, title: str) -> None:
     console.print(Text.assemble((title, "bold"), (f"\n{known}, register {answer.register_revision}", "dim")))
     if not answer.results:
         console.print("\nThe register holds nothing on this. That is not to say that nothing applies.")
-    elif "label" in answer.results[0] and "kind" in answer.results[0]:
-        for row in answer.results:
-            console.print(Padding(_row(row), (1, 0, 0, 0)))
-    else:
-        table = Table(header_style="bold")
-        for name in answer.results[0]:
-            table.add_column(name, overflow="fold")
-        for row in answer.results:
-            table.add_row(*(_cell(value) for value in row.values()))
-        console.print(table)
+    for row in answer.results:
+        block = _rule(row) if "certainty" in row else _record(row)
+        console.print(Padding(block, (1, 0, 0, 0)))
 
 
-def _row(row: Any) -> RenderableType:
+def _record(row: Mapping[str, Any]) -> RenderableType:
+    """A row of any question: its label, then what else it says; IRIs only where there is nothing better to show."""
+    plain = {name: value for name, value in row.items() if value and not str(value).startswith(ROOT)}
+    head = next((name for name in ("label", "quote") if name in plain), next(iter(plain), None))
+    lines = [Text(f"{name.replace('_', ' ')}: {_cell(plain[name])}") for name in plain if name not in (head, "cites")]
+    lines.extend(_cited_lines(row))
+    title = _cell(plain[head]) if head else _cell(next(iter(row.values())))
+    return Group(Text(title, style="bold"), Padding(Group(*lines), (0, 0, 0, 2)))
+
+
+def _rule(row: Mapping[str, Any]) -> RenderableType:
     kind = row["kind"] + ("?" if row.get("certainty") == "maybe" else "")
     lines = [Text.assemble((kind, _STYLES.get(row["kind"], "")), "  ", (row["label"], "bold"))]
     inner: list[Text] = []
@@ -283,7 +295,7 @@ def _row(row: Any) -> RenderableType:
     inner.append(Text(f"{period}{where}", style="dim"))
     extra = f", implemented {row['implemented_on']}" if row.get("implemented_on") else ""
     inner.append(Text(f"{row['policy_label']} (published {row['published_on']}{extra})", style="dim"))
-    inner.extend(_citation_lines(Citation(**citation) for citation in row.get("cites", ())))
+    inner.extend(_cited_lines(row))
     if row["kind"] != "change":
         for change in row.get("changed_by", ()):
             inner.append(_changed(change["change"], change["change_from"], f"published {change['change_published']}"))

@@ -34,7 +34,8 @@ class Term(NamedTuple):
     """What one property means: the field it fills, and the kind of its values.
 
     Kinds: ``text``, ``day``, ``amount``, ``count``, ``value`` (true, false or text); ``code`` and ``name``: an IRI of
-    the register, or the same as text (``words``: its hyphens are spaces); ``so``, ``not so``, ``none``: the name of a finding; or a class of node.
+    the register, or the same as text (``words``: its hyphens are spaces); ``so``, ``not so``, ``none``: the name of a
+    finding; or a class of node.
     """
 
     field: str
@@ -267,7 +268,7 @@ def _plain_syntax_error(message: str) -> str:
         return f"what stands here cannot be {_a(wrong[1])}; is something missing before it?"
     if prefix := re.fullmatch(r"The prefix ([\w.-]{0,40}:) has not been declared", message):
         return f"the prefix {prefix[1]} is not declared"
-    plain = re.fullmatch(r"[\w @^.,;:<>()*+#-]{1,80}", message.split(", found")[0], re.ASCII)
+    plain = re.fullmatch(r"[\w @^.,;:<>()*+#\\-]{1,80}", message.split(", found")[0], re.ASCII)
     return f"not well-formed: {plain[0]}" if plain else "not well-formed from here on"
 
 
@@ -293,7 +294,7 @@ class _Preparation:
             return {name: self._member(name, item, contexts) for name, item in value.items()}
         if isinstance(value, list):
             return [self.value(item, contexts) for item in value]
-        return str(value) if isinstance(value, Decimal) else value
+        return f"{value:f}" if isinstance(value, Decimal) else value
 
     def _member(self, name: str, value: object, contexts: int) -> object:
         if name == "@context":
@@ -327,6 +328,7 @@ class _Reader:
         self.claims: dict[_Object, None] = {}
         self._triples: dict[_Object, dict[tuple[str, _Object], None]] = defaultdict(dict)
         self._plain: dict[_Object, _Object] = {}
+        self._numbers: dict[_Object, int] = {}
         self._lines: set[_Object] = set()
         self._faults: dict[tuple[str, str], None] = {}
         for quad in quads:
@@ -334,6 +336,8 @@ class _Reader:
             # Not only clm:, because a misspelt name within a code of JSON-LD falls into the namespace of that code.
             if predicate.startswith(CLM) or (predicate.startswith(ROOT) and not predicate.startswith(ROOT + "def/")):
                 self._triples[quad.subject][re.split("[/#]", predicate)[-1], quad.object] = None
+                if predicate == str(CLM.number) and re.fullmatch("[0-9]{1,9}", getattr(quad.object, "value", "")):
+                    self._numbers[quad.subject] = int(quad.object.value)
             elif predicate == _RDF + "value":
                 self._plain[quad.subject] = quad.object
             elif predicate == _RDF + "type" and quad.object == _CLAIM:
@@ -354,7 +358,7 @@ class _Reader:
             if isinstance(item, Claim):
                 yield replace(item, where=label)
             else:
-                yield Problem(source, _place(document, item.where), _in_our_terms(item.message))
+                yield replace(item, where=_place(document, item.where), message=_in_our_terms(item.message))
 
     def _fault(self, message: str, *where: str) -> None:
         if len(self._faults) < MAX_PROBLEMS:
@@ -374,7 +378,7 @@ class _Reader:
         for field, pairs in by_field.items():
             term = TERMS[kind][pairs[0][0]]
             if term.kind in TERMS and len(pairs) > 1:
-                pairs.sort(key=lambda pair: self._number(pair[1]))
+                pairs.sort(key=lambda pair: self._numbers.get(pair[1], 10**9))
             values = []
             for position, (name, value) in enumerate(pairs, 1):
                 place = f"clm:{name} {position}" if term.many else f"clm:{name}"
@@ -395,11 +399,6 @@ class _Reader:
                 if any(value != values[0] for value in values):
                     self._fault("has more than one value", label, f"clm:{pairs[0][0]}")
         return document
-
-    def _number(self, node: _Object) -> int:
-        triples = self._triples.get(node, {})
-        numbers = [value.value for name, value in triples if name == "number" and isinstance(value, Literal)]
-        return int(numbers[0]) if numbers and re.fullmatch("[0-9]{1,9}", numbers[0]) else 10**9
 
     def _value(self, term: Term, value: _Object, label: str, place: str) -> Any:
         described = value in self._triples
