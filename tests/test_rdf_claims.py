@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 import urllib.request
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from datetime import date
 from decimal import Decimal
 from importlib.resources import files
@@ -298,6 +298,11 @@ def test_at_most_ten_problems_a_claim() -> None:
     assert len(faults(" ; ".join(f"clm:a{n} 1" for n in range(50)))) == 10
 
 
+def test_a_word_longer_than_the_parser_takes() -> None:
+    (problem,) = items("<#c> clm:id '" + "x" * 20_000_000 + "' .")
+    assert str(problem) == "f: a text or word that is too long"
+
+
 def test_no_claim() -> None:
     (problem,) = items("<#c> a <http://example.org/Claim> .")
     assert "no claim in this graph" in str(problem)
@@ -507,32 +512,25 @@ def test_round_trip(claim: Claim) -> None:
     assert recognised == back
 
 
+def unordered(value: Any) -> Any:
+    """A claim as plain data in which the order of repeated values does not count, but for diagnoses and lines."""
+    if is_dataclass(value):
+        plain = {field.name: unordered(getattr(value, field.name)) for field in fields(value)}
+        return {
+            name: sorted(item, key=repr) if isinstance(item, list) and name not in ("diagnoses", "lines") else item
+            for name, item in plain.items()
+        }
+    return [unordered(item) for item in value] if isinstance(value, tuple) else value
+
+
 @settings(suppress_health_check=list(HealthCheck), max_examples=25)
 @given(claims())
 def test_round_trip_by_way_of_json_ld(claim: Claim) -> None:
-    """Another tool's JSON-LD keeps a claim, though not the order of plain values."""
+    """JSON-LD as another tool writes it, in an order of its own."""
     graph = Graph().parse(data=claim_to_turtle(claim), format="turtle")
     (back,) = json_ld(graph.serialize(format="json-ld"))
     assert isinstance(back, Claim), back
-
-    def unordered(claim: Claim) -> Claim:
-        lines = tuple(
-            replace(
-                line,
-                modifiers=tuple(sorted(line.modifiers)),
-                diagnosis_pointers=tuple(sorted(line.diagnosis_pointers)),
-            )
-            for line in claim.lines
-        )
-        return replace(
-            claim,
-            where="",
-            lines=lines,
-            condition_codes=tuple(sorted(claim.condition_codes)),
-            findings=tuple(sorted(claim.findings, key=lambda finding: finding[0])),
-        )
-
-    assert unordered(replace(back, source=claim.source)) == unordered(claim)
+    assert unordered(replace(back, source="", where="")) == unordered(replace(claim, source="", where=""))
 
 
 def test_written_text_is_pleasant() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from datetime import date
@@ -196,6 +197,8 @@ def _parameters(words: list[str]) -> dict[str, str]:
             value = next(rest, "")
             if not value or value.startswith("--"):
                 raise ChartularyError(f"--{name} needs a value")
+        if name in ("as_known_on", "endpoint"):
+            raise ChartularyError(f"'{name}' is no parameter of a question; write --{name.replace('_', '-')} {value}")
         given[name.replace("-", "_")] = value
     return given
 
@@ -203,9 +206,9 @@ def _parameters(words: list[str]) -> dict[str, str]:
 @contextlib.contextmanager
 def _writing(output: Path | None) -> Iterator[Console]:
     if output is None:
-        yield Console(
-            highlight=False, width=None if sys.stdout.isatty() else max(80, int(os.environ.get("COLUMNS", "80")))
-        )
+        columns = os.environ.get("COLUMNS", "")
+        width = max(80, int(columns)) if re.fullmatch("[0-9]{1,4}", columns) else 80
+        yield Console(highlight=False, width=None if sys.stdout.isatty() else width)
         return
     try:
         stream = output.open("w", encoding="utf-8")

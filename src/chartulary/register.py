@@ -55,7 +55,7 @@ class Snapshot:
         store.load(self.graph.serialize(format="nt").encode(), format=pyoxigraph.RdfFormat.N_TRIPLES)
         return store
 
-    def ask(self, question: str, *, endpoint: str | None = None, **parameters: str | date) -> Answer:
+    def ask(self, question: str, /, *, endpoint: str | None = None, **parameters: str | date) -> Answer:
         """Answers a question of ``queries/``; see :meth:`Register.ask`."""
         queries = self.register.queries
         if question not in queries:
@@ -140,7 +140,13 @@ class Register:
         return self.snapshot(as_known_on=as_known_on, unknown=unknown).validate(claim, engine=engine)
 
     def ask(
-        self, question: str, *, as_known_on: date | None = None, endpoint: str | None = None, **parameters: str | date
+        self,
+        question: str,
+        /,
+        *,
+        as_known_on: date | None = None,
+        endpoint: str | None = None,
+        **parameters: str | date,
     ) -> Answer:
         """Answers a question of ``queries/`` by name: ``ask("requirements", code="38228", payer="medicare", dos=…)``.
 

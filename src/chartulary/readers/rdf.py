@@ -257,6 +257,8 @@ def _parsed(data: bytes, form: RdfFormat, lenient: bool = False) -> Iterator[Any
         raise _Fault(_plain_syntax_error(error.msg), where) from None
     except (ValueError, OSError):
         raise _Fault("neither Turtle nor JSON-LD that can be read") from None
+    except MemoryError:  # how pyoxigraph refuses a single text or word of more than 16 MB
+        raise _Fault("a text or word that is too long") from None
 
 
 def _plain_syntax_error(message: str) -> str:
@@ -558,8 +560,10 @@ def _pairs(document: dict[str, Any], kind: str, pad: str) -> Iterator[str]:
         value, term = document[field], TERMS[kind][known[0]]
         items = value if term.many else [value]
         if term.kind in TERMS:
+            # Lines point to diagnoses by their place; elsewhere the order says nothing.
+            numbered = term.kind == "Diagnosis" and len(items) > 1
             for position, item in enumerate(items, 1):
-                yield f"clm:{known[0]} {_block(item, term.kind, pad, position if len(items) > 1 else 0)}"
+                yield f"clm:{known[0]} {_block(item, term.kind, pad, position if numbered else 0)}"
             continue
         as_sent = field == "code" and not {"system", "code_system"}.isdisjoint(document)
         written: list[str] = []

@@ -1,0 +1,122 @@
+"""The cases and claim files of the makers' corpus, where it lies beside the checkout; elsewhere all is skipped."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rdflib import RDF
+
+from chartulary import Claim, Problem, Register, read_claims
+from chartulary.namespaces import POL
+from chartulary.readers.claim_json import read_claim
+
+HERE = Path(__file__).resolve().parent
+SHARED = HERE.parents[1] / "shared"
+CASES, JUDGE = SHARED / "corpus" / "cases.jsonl", SHARED / "tools" / "judge.py"
+CLAIMS = sorted(path for kind in ("x12", "fhir") for path in (SHARED / "corpus" / "claims" / kind).glob("*"))
+
+needs_cases = pytest.mark.skipif(not (CASES.is_file() and JUDGE.is_file()), reason=f"no cases at {CASES}")
+needs_claims = pytest.mark.skipif(not CLAIMS, reason=f"no claim files under {SHARED}")
+
+
+def module(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec and spec.loader
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+evaluate = module(HERE / "acceptance" / "evaluate.py")
+
+
+def cases(kind: str) -> list[dict[str, Any]]:
+    every = [json.loads(line) for line in CASES.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [case for case in every if case["input"]["payer"] == "Medicare" and case["type"] == kind]
+
+
+@needs_cases
+def test_every_medicare_case_passes_the_judge(register: Register) -> None:
+    judge, faults = module(JUDGE), {}
+    claims = cases("claim")
+    assert claims
+    for case in claims:
+        known = case["input"].get("as_known_on")
+        snapshot = register.snapshot(as_known_on=date.fromisoformat(known) if known else None, unknown="info")
+        (claim,) = read_claim(evaluate.claim_json(case), source=case["id"])
+        assert isinstance(claim, Claim), claim
+        fast, slow = (snapshot.validate(claim, engine=engine) for engine in ("shifty", "pyshacl"))
+        assert replace(fast, engine="") == replace(slow, engine="")
+        if found := list(judge.faults(case["expected"], evaluate.result(case["id"], fast))):
+            faults[case["id"]] = found
+    assert faults == {}
+
+
+@needs_cases
+def test_the_adapter_as_it_is_called(tmp_path: Path) -> None:
+    some = tmp_path / "cases.jsonl"
+    some.write_text("".join(json.dumps(case) + "\n" for case in cases("claim")))
+    words = [sys.executable, HERE / "acceptance" / "evaluate.py", some]
+    results = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    (tmp_path / "results.jsonl").write_text(results)
+    judged = subprocess.run([sys.executable, JUDGE, tmp_path / "results.jsonl", some], capture_output=True, text=True)
+    assert judged.returncode == 0, judged.stdout
+
+
+@needs_cases
+def test_the_adapter_knows_no_answers() -> None:
+    text = (HERE / "acceptance" / "evaluate.py").read_text(encoding="utf-8")
+    expected = {
+        statement
+        for case in cases("claim")
+        for kind in ("violated", "needs_review", "informational", "overridden", "must_not_report")
+        for statement in case["expected"].get(kind) or ()
+    }
+    assert not [word for word in (*expected, "case-", "38228", "KX") if word in text]
+
+
+@needs_cases
+def test_every_medicare_question_about_a_code(register: Register) -> None:
+    """What such a case expects to be told the answer cites, as far as it was published; what it rules out is not asked."""
+    asked = [case for case in cases("query") if case["input"]["codes"] and case["input"]["dos"]]
+    assert asked
+    for case in asked:
+        given, expected = case["input"], case["expected"]
+        known = date.fromisoformat(given["as_known_on"]) if given.get("as_known_on") else None
+        snapshot = register.snapshot(as_known_on=known)
+        published = {short(statement) for statement in snapshot.graph.subjects(RDF.type, POL.Statement)}
+        more = {"lob": given["line_of_business"]} if given["line_of_business"] else {}
+        rows = [
+            (row["kind"], {short(citation["statement"]) for citation in row["cites"]})
+            for code in given["codes"]
+            for row in snapshot.ask("requirements", code=code, payer=given["payer"], dos=given["dos"], **more)
+        ]
+        told = set[str]().union(*(cites for _, cites in rows))
+        assert told >= published & set(expected["informational"]), case["id"]
+        required = set[str]().union(*(cites for kind, cites in rows if kind in ("requirement", "prohibition")))
+        assert required.isdisjoint(expected["must_not_report"]), case["id"]
+
+
+def short(statement: object) -> str:
+    return str(statement).rpartition("/")[2]
+
+
+@needs_claims
+@pytest.mark.parametrize("path", CLAIMS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_real_files_go_through(register: Register, path: Path) -> None:
+    items = list(read_claims(path))
+    assert items, "a claim or a problem, never nothing"
+    for item in items:
+        if isinstance(item, Problem):
+            assert "\n" not in str(item) and "bug" not in str(item)
+        else:
+            report = register.validate(item, engine="shifty")
+            assert report.outcome in {"violation", "needs-review", "conformant", "not-applicable"}
