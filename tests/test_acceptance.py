@@ -85,7 +85,7 @@ def test_the_adapter_knows_no_answers() -> None:
 
 @needs_cases
 def test_every_medicare_question_about_a_code(register: Register) -> None:
-    """What such a case expects to be told the answer cites, as far as it was published; what it rules out is not asked."""
+    """The answer cites what such a case expects, as far as it was published, and requires nothing that it rules out."""
     asked = [case for case in cases("query") if case["input"]["codes"] and case["input"]["dos"]]
     assert asked
     for case in asked:

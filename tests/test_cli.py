@@ -433,7 +433,9 @@ PRIVATE = ("DOE", "JANE", "Doe", "Jane", "1EG4TE5MK73", "1961-03-04", "19610304"
         json.dumps({"id": "C-1", "patient": {"name": "Jane Doe", "birth_date": "1961-03-04x"}, "lines": []}),
         json.dumps({"id": "C-1", "payer": {"member_id": ["1EG4TE5MK73"]}, "notes": [{"text": ["Jane is diabetic"]}]}),
         json.dumps({"id": "C-1", "Jane Doe": "diabetic", "lines": []}),
-        json.dumps({"resourceType": "Claim", "patient": {"display": "Jane Doe"}, "item": [{"servicedDate": {"x": "Doe"}}]}),
+        json.dumps(
+            {"resourceType": "Claim", "patient": {"display": "Jane Doe"}, "item": [{"servicedDate": {"x": "Doe"}}]}
+        ),
         json.dumps({"resourceType": "Patient", "name": [{"family": "Doe"}], "birthDate": "1961-03-04"}),
         X12.decode().replace("TESTPATIENT*ANNA", "DOE*JANE").replace("DTP*472*D8*", "DTP*472*D8*DOE"),
         X12.decode().replace("TESTPATIENT*ANNA", "DOE*JANE").replace("SV2*", "SV2*DOE JANE*"),

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from datetime import date
 from enum import StrEnum
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 from rich.console import Console
@@ -21,7 +24,7 @@ from chartulary import formats
 from chartulary.errors import ChartularyError, Problem
 from chartulary.readers import read_claims
 from chartulary.register import Register
-from chartulary.report import Report
+from chartulary.report import ClaimOutcome, Report
 
 app = typer.Typer(
     add_completion=False,
@@ -71,6 +74,20 @@ def _day(text: str) -> date:
         raise typer.BadParameter(f"'{text}' is not a day (yyyy-mm-dd)") from None
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"chartulary {version('chartulary')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which.")
+    ] = False,
+) -> None: ...
+
+
 KnownOn = Annotated[
     date | None,
     typer.Option("--as-known-on", parser=_day, metavar="DATE", help="Answer with what was published by this day."),
@@ -113,6 +130,9 @@ def validate(
                 _print(console, formats.line_json(item))
             elif format is Format.table and isinstance(item, Report):
                 formats.show_report(console, item)
+        if format is Format.table and len(reports) > 1:
+            counts = Counter(report.outcome for report in reports)
+            formats.show_summary(console, {outcome: counts[outcome] for outcome in get_args(ClaimOutcome)})
         if format is Format.json:
             whole = formats.run_json(
                 reports,
@@ -226,10 +246,14 @@ def _print(console: Console, text: str) -> None:
 def main() -> None:
     """Entry point: every fault a user can cause ends in one line and exit code 2."""
     logging.getLogger("rdflib").setLevel(logging.CRITICAL)  # its warnings come with tracebacks and quote the data
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without our quotation marks shows ? instead
     try:
         code = app(standalone_mode=False)
     except TyperException as fault:
-        print(f"chartulary: {fault.format_message()}", file=sys.stderr)
+        if message := fault.format_message():  # it is empty where only help was shown
+            print(f"chartulary: {message}", file=sys.stderr)
         code = 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -22,6 +22,7 @@ from chartulary.errors import Problem
 from chartulary.graph import iri_for
 from chartulary.namespaces import POL, ROOT, SHAPE
 from chartulary.report import Change, Citation, Finding, Report
+from chartulary.snapshot import span
 
 _STYLES = {
     "violation": "bold red",
@@ -248,14 +249,18 @@ def _cited_lines(row: Mapping[str, Any]) -> Iterator[Text]:
 
 
 def _change_line(change: Change) -> Text:
-    published = f"{change.published_earliest}" + (
-        f"/{change.published_latest}" if change.published_latest != change.published_earliest else ""
-    )
+    published = _published(span(change.published_earliest, change.published_latest))
     return _changed(change.label, change.effective_from, f"by {change.document}, published {published}")
 
 
 def _changed(label: str, day: object, how: str) -> Text:
     return Text(f"changed for dates of service from {day} ({how}): {label}", style="green")
+
+
+def show_summary(console: Console, outcomes: Mapping[str, int]) -> None:
+    """One line after many claims."""
+    parts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items() if count)
+    console.print(Text(f"{sum(outcomes.values())} claims: {parts}", style="bold"))
 
 
 def show_answer(console: Console, answer: Answer, title: str) -> None:
@@ -273,10 +278,19 @@ def _record(row: Mapping[str, Any]) -> RenderableType:
     """A row of any question: its label, then what else it says; IRIs only where there is nothing better to show."""
     plain = {name: value for name, value in row.items() if value and not str(value).startswith(ROOT)}
     head = next((name for name in ("label", "quote") if name in plain), next(iter(plain), None))
-    lines = [Text(f"{name.replace('_', ' ')}: {_cell(plain[name])}") for name in plain if name not in (head, "cites")]
+    lines = [Text(f"{_words(name)}: {_cell(plain[name])}") for name in plain if name not in (head, "cites")]
     lines.extend(_cited_lines(row))
     title = _cell(plain[head]) if head else _cell(next(iter(row.values())))
     return Group(Text(title, style="bold"), Padding(Group(*lines), (0, 0, 0, 2)))
+
+
+def _words(column: str) -> str:
+    return column.removesuffix("_label").replace("_", " ")
+
+
+def _published(interval: str) -> str:
+    """An ISO 8601 interval in words: ``../D`` has no stated beginning."""
+    return f"by {interval[3:]}" if interval.startswith("../") else interval
 
 
 def _rule(row: Mapping[str, Any]) -> RenderableType:
@@ -294,11 +308,13 @@ def _rule(row: Mapping[str, Any]) -> RenderableType:
     where = f"; {row['scope_label']}" if row.get("scope_label") else ""
     inner.append(Text(f"{period}{where}", style="dim"))
     extra = f", implemented {row['implemented_on']}" if row.get("implemented_on") else ""
-    inner.append(Text(f"{row['policy_label']} (published {row['published_on']}{extra})", style="dim"))
+    inner.append(Text(f"{row['policy_label']} (published {_published(row['published_on'])}{extra})", style="dim"))
     inner.extend(_cited_lines(row))
     if row["kind"] != "change":
         for change in row.get("changed_by", ()):
-            inner.append(_changed(change["change"], change["change_from"], f"published {change['change_published']}"))
+            inner.append(
+                _changed(change["change"], change["change_from"], f"published {_published(change['change_published'])}")
+            )
     return Group(*lines, Padding(Group(*inner), (0, 0, 0, 2)))
 
 

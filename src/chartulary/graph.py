@@ -111,7 +111,7 @@ class _Writer:
         for name, value in claim.findings:
             finding = self._coding.named(_FINDINGS, value if isinstance(value, str) else name)
             if finding:
-                self._graph.add((me, CLM.noFinding if value is False else CLM.finding, finding))
+                self._graph.add((me, CLM.noFinding if value in (False, None) else CLM.finding, finding))
 
     def _events(self, me: URIRef, claim: Claim) -> None:
         dated = [(event.kind, event.date) for event in claim.history]

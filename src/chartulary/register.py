@@ -116,6 +116,8 @@ class Register:
                 content = _parse(path, digest)
                 # A user's file may bear the name of a shipped one (payers.ttl): it adds to it.
                 files[iri] = files[iri] + content if iri in files else content
+        for path in sorted(data_folder("queries").glob("*.rq")):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
         shapes = Graph()
         for name in ("rules.ttl", "outcomes.ttl", "claim.ttl"):
             shapes += _parse(data_folder("shapes") / name, digest)

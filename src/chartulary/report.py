@@ -268,12 +268,13 @@ class Reader:
         if shown:
             return ", ".join(dict.fromkeys(shown))
         nouns = [
-            s.noun
+            scheme.noun
             for leaf in leaves
-            for e in self._snapshot.objects(leaf, POL.expects)
-            if (s := self._coding.scheme_of(e))
+            if (leaf, POL.absentIsNotMet, RdfLiteral(True)) in self._snapshot
+            for thing in self._snapshot.objects(leaf, POL.expects)
+            if (scheme := self._coding.scheme_of(thing))
         ]
-        return "no " + " or ".join(dict.fromkeys(nouns)) if nouns else "nothing that says so"
+        return "no " + " or ".join(dict.fromkeys(nouns)) if nouns else "nothing on record"
 
     def _shown(self, leaf: Node, item: Node, derived: Graph) -> Iterator[str]:
         graph = self._snapshot
@@ -311,11 +312,14 @@ class Reader:
 
     # --- Repairs ------------------------------------------------------------------------------------------------------
 
-    def _repair(self, criterion: Node, item: Node, derived: Graph) -> tuple[str, Repair] | None:
-        """The mend that the data names, if there is just one."""
+    def _repair(self, criterion: Node, item: Node, derived: Graph) -> tuple[str, Repair | None] | None:
+        """The mend that the data names; a choice between several is in words only, for a person to make."""
         graph = self._snapshot
         if (criterion, RDF.type, POL.CodeValid) in graph:
             return self._successor(item, derived)
+        if (criterion, RDF.type, POL.AnyOf) in graph:
+            choices = [self._repair(c, item, derived) for c in _in_order(graph.objects(criterion, POL.member))]
+            return (" or ".join(choice[0] for choice in choices if choice), None) if all(choices) else None
         if (criterion, RDF.type, POL.Shows) not in graph:
             return None
         wanted = list(graph.objects(criterion, POL.expects))
@@ -329,7 +333,7 @@ class Reader:
         replaced = [
             str(graph.value(t, SKOS.notation) or t.rsplit("/", 1)[-1])
             for t in _in_order(derived.objects(item, CLM.shows))
-            if isinstance(t, URIRef) and (t, POL.within, scheme.iri) in derived + graph
+            if isinstance(t, URIRef) and (t, POL.within, scheme.iri) in derived
         ]
         old = replaced[0] if len(replaced) == 1 else None
         text = f"{scheme.noun} {notation}" + (f" instead of {old}" if old else "")

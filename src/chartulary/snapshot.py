@@ -131,10 +131,10 @@ def _write_periods(graph: Graph, doubtful: set[Node]) -> None:
         graph.add((node, POL.knowledge, POL.Maybe))
     for version in list(graph.subjects(RDF.type, POL.PolicyVersion)):
         earliest, latest = bounds(graph, version, "published")
-        graph.add((version, POL.publishedText, Literal(_span(earliest, latest))))
+        graph.add((version, POL.publishedText, Literal(span(earliest, latest))))
 
 
-def _span(earliest: date | None, latest: date | None) -> str:
+def span(earliest: date | None, latest: date | None) -> str:
     """A publication as an ISO 8601 day or interval; ``..`` is an end that no source gives."""
     if earliest == latest and earliest:
         return earliest.isoformat()
