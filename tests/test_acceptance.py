@@ -117,6 +117,7 @@ def test_real_files_go_through(register: Register, path: Path) -> None:
     for item in items:
         if isinstance(item, Problem):
             assert "\n" not in str(item) and "bug" not in str(item)
-        else:
-            report = register.validate(item, engine="shifty")
-            assert report.outcome in {"violation", "needs-review", "conformant", "not-applicable"}
+    # One file holds the same claim some six hundred times.
+    for claim in {replace(item, id="c", where="") for item in items if isinstance(item, Claim)}:
+        report = register.validate(claim, engine="shifty")
+        assert report.outcome in {"violation", "needs-review", "conformant", "not-applicable"}

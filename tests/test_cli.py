@@ -323,7 +323,7 @@ def test_fifty_megabytes_on_one_line(run: Run, name: str, head: bytes, filling: 
     assert "bug" not in done.err and "Traceback" not in done.err
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     data=st.binary(max_size=300), at=st.integers(0, 4000), whole=st.sampled_from([X12, FHIR, claim().encode(), REMOTE])
 )

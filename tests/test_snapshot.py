@@ -183,7 +183,7 @@ def surely(graph: Graph) -> set[Node]:
     return set(graph.subjects()) - set(graph.subjects(POL.knowledge, POL.Maybe))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(on=knowing)
 def test_nothing_published_later_shows(on: date) -> None:
     graph = fold(FILES, as_known_on=on)
@@ -201,7 +201,7 @@ def test_nothing_published_later_shows(on: date) -> None:
     assert set(graph.objects(None, DCTERMS.isPartOf)) <= set(graph.subjects(RDF.type, POL.Source))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(days=st.tuples(knowing, knowing).map(sorted))
 def test_a_later_day_forgets_nothing(days: list[date]) -> None:
     before, after = (fold(FILES, as_known_on=one) for one in days)
@@ -290,7 +290,7 @@ def test_kx_is_never_a_fault(known: str) -> None:
     assert report.outcome == "conformant"
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(dos=st.dates(date(2019, 8, 1), date(2026, 6, 1)), on=knowing)
 def test_no_report_speaks_of_what_came_later(dos: date, on: date) -> None:
     report = ALL.validate(administration(dos), as_known_on=on)
