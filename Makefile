@@ -32,7 +32,7 @@ demo: $(VENV)/.installed
 	@$(ASK) --dos 2025-07-01 --as-known-on 2025-09-01
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check

@@ -177,10 +177,10 @@ def test_partial_dates_are_intervals(sent: str, first: date, last: date) -> None
     assert (line.first_day, line.last_day) == (first, last)
 
 
-@pytest.mark.parametrize("sent", ["2025-6-1", "06/25/2025", "2025-02-30", "0000-01-01", "0000", "2025-00", "x" * 999])
+@pytest.mark.parametrize("sent", ["2025-6-1", "06/25/2025", "2025-02-30", "0000-01-01", "0000", "2025-00", "Doe, Jane"])
 def test_a_bad_date_costs_only_itself(sent: str) -> None:
     (claim,), problems = read(minimal(item=[item(servicedDate=sent)]))
-    assert problems == [f"Claim/1 item[0].servicedDate: {sent[:64]} is not a date"]
+    assert problems == [f"Claim/1 item[0].servicedDate: {sent if sent[0].isdigit() else 'this'} is not a date"]
     assert (claim.lines[0].code, claim.lines[0].first_day) == ("38228", None)
 
 

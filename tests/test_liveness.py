@@ -51,7 +51,9 @@ def without(node: Node) -> Register:
             for triple in graph:
                 if node not in triple:
                     files[name].add(triple)
-    return Register(files, ALL.shapes, ALL.queries, "without")
+    poorer = Register(files, ALL.shapes, ALL.queries, "without")
+    poorer.whole = ALL.whole  # the words of citations, costly to gather: no result that is compared here holds them
+    return poorer
 
 
 @dataclass(frozen=True)

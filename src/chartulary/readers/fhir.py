@@ -304,7 +304,8 @@ class _Node:
             return None, None
         days = _interval(text)
         if days is None:
-            self.fault(key, f"{_shown(text) if quote else 'this'} is not a date")
+            datelike = quote and re.fullmatch(r"[0-9][0-9TZ:.+/ -]{0,34}", text)
+            self.fault(key, f"{text if datelike else 'this'} is not a date")
         return days or (None, None)
 
     def day(self, key: str, *, quote: bool = True) -> date | None:
