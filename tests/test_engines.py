@@ -312,3 +312,22 @@ def test_the_bulk_question_is_the_question() -> None:
             dos=question.day,
         )
         assert {row["provision"] for row in answer if row["kind"] != "change"} == told[number]
+
+
+def test_a_misspelt_name_does_not_pass_in_silence(register: Register) -> None:
+    claim = Claim(
+        id="c",
+        source="c",
+        payer=Payer(name="Medicare"),
+        setting="outpatient",
+        product="Kymria",
+        findings=(("facility-rems-enroled", True),),
+        diagnoses=(Diagnosis(code="4019", system="BK"),),  # another code system: nobody's mistake
+        lines=(Line(number=7, code="3822", modifiers=("KXX",), first_day=date(2025, 8, 1)),),
+    )
+    assert register.validate(claim).notes == (
+        "finding “facility-rems-enroled” is not in the register: not used",
+        "product “Kymria” is not in the register: not used",
+        "Line 7: “3822” is written like no procedure code: not used",
+        "Line 7: “KXX” is written like no modifier: not used",
+    )

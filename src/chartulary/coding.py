@@ -115,6 +115,14 @@ class Coding:
                 return URIRef(scheme.namespace + quote(notation, safe=".")), scheme.iri
         return None
 
+    def takes(self, field: str, sent_as: str | None) -> bool:
+        """Whether a field has a code system of that name; a code of another system is nobody's mistake."""
+        return any(sent_as is None or not s.sent_as or sent_as in s.sent_as for s in self._by_field[field])
+
+    def noun(self, field: str) -> str:
+        """What a code in a field is called."""
+        return self._by_field[field][0].noun
+
     def find_code(self, text: str) -> list[URIRef]:
         """Registered codes with this notation, in any code system, or with this IRI."""
         wanted = text.strip().upper()

@@ -91,6 +91,8 @@ class _Writer:
             # Codes that the register does not list still count as a code of their system.
             self._graph.add((code, POL.within, code))
             self._graph.add((code, POL.within, scheme))
+        elif text and self._coding.takes(field, sent_as):
+            self._unused(item, f"“{text}” is written like no {self._coding.noun(field)}")
 
     def _notes(self, item: URIRef, notes: tuple[Note, ...]) -> None:
         for note in notes:
@@ -106,11 +108,19 @@ class _Writer:
         for name in (claim.product, claim.donor_type):
             if name and (product := self._coding.named(_PRODUCTS, name)):
                 self._graph.add((me, CLM.statedProduct, product))
+            elif name:
+                self._unused(me, f"product “{name}” is not in the register")
+
+    def _unused(self, item: URIRef, what: str) -> None:
+        """A misspelt name must not pass in silence: the report says that it was not used."""
+        self._graph.add((item, CLM.unused, Literal(what)))
 
     def _findings(self, me: URIRef, claim: Claim) -> None:
         for name, value in claim.findings:
             finding = self._coding.named(_FINDINGS, value if isinstance(value, str) else name)
-            if finding:
+            if finding is None:
+                self._unused(me, f"finding “{name}” is not in the register")
+            else:
                 self._graph.add((me, CLM.noFinding if value in (False, None) else CLM.finding, finding))
 
     def _events(self, me: URIRef, claim: Claim) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal as Choice
@@ -127,7 +127,7 @@ class Report:
     governed_by: tuple[Governing, ...]
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]
-    """What kept rules from being applied: an unknown payer, a missing day."""
+    """What kept rules from being applied: an unknown payer, a missing day, a misspelt finding."""
     register_revision: str
     as_known_on: date | None
     engine: str
@@ -166,7 +166,7 @@ class Reader:
             considered=tuple(sorted({self._policy(p) for i in items for p in derived.objects(i, POL.candidate)})),
             governed_by=governing,
             findings=tuple(findings),
-            notes=tuple(sorted({str(text) for text in _notes(results)})),
+            notes=(*sorted({str(text) for text in _notes(results)}), *_unused(derived, items)),
             register_revision=revision,
             as_known_on=as_known_on,
             engine=engine,
@@ -442,6 +442,13 @@ def _claim_outcome(findings: list[Finding], governed: bool) -> ClaimOutcome:
     if "review" in outcomes:
         return "needs-review"
     return "conformant" if governed else "not-applicable"
+
+
+def _unused(derived: Graph, items: Mapping[Node, _Item]) -> Iterator[str]:
+    """What the claim says that the register cannot use, item by item."""
+    for item, (_, line) in items.items():
+        for what in _in_order(derived.objects(item, CLM.unused)):
+            yield f"{f'Line {line.number}: ' if line else ''}{what}: not used"
 
 
 def _in_order(nodes: Iterable[Node]) -> list[Node]:
