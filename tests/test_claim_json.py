@@ -174,7 +174,7 @@ def test_written_json_has_no_empty_field() -> None:
         (
             {"id": "1", "payer": "Medicare", "lines": []},
             "",
-            "nothing to check: no lines, diagnoses, procedures or codes",
+            "nothing to check: no lines, diagnoses, procedures, codes, product or findings",
         ),
         (
             claim(lines=[{"revenue_code": 636}]),

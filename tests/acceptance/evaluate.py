@@ -93,25 +93,25 @@ def _ids(citations: Iterable[Citation]) -> list[str]:
     return [citation.statement.rsplit("/", 1)[-1] for citation in citations]
 
 
-def result(case_id: str, report: Report) -> dict[str, Any]:
+def result(claim: Claim, report: Report) -> dict[str, Any]:
     """A report in the form that the judge compares."""
     by_outcome: dict[str, set[str]] = {"violation": set(), "review": set(), "info": set(), "overridden": set()}
-    by_line: dict[str, set[str]] = {}
+    by_line: dict[str, set[str]] = {str(line.number): set() for line in claim.lines}
     for governing in report.governed_by:
         by_outcome["info"].update(_ids(governing.cites))
     for finding in report.findings:
         cited = _ids((*finding.cites, *finding.later_cites))
         by_outcome[finding.outcome].update(cited)
         if finding.line is not None and finding.outcome == "violation":
-            by_line.setdefault(str(finding.line), set()).update(cited)
+            by_line[str(finding.line)].update(cited)
     return {
-        "id": case_id,
+        "id": claim.id,
         "outcome": report.outcome,
         "violated": sorted(by_outcome["violation"]),
         "needs_review": sorted(by_outcome["review"]),
         "informational": sorted(by_outcome["info"] - by_outcome["violation"] - by_outcome["review"]),
         "overridden": sorted(by_outcome["overridden"]),
-        "by_line": {line: sorted(ids) for line, ids in sorted(by_line.items())},
+        "by_line": {line: sorted(ids) for line, ids in by_line.items()},
     }
 
 
@@ -127,7 +127,7 @@ def evaluate(cases: Iterable[dict[str, Any]], engine: Any = "auto") -> Iterator[
                 print(claim, file=sys.stderr)
                 continue
             snapshot = register.snapshot(as_known_on=date.fromisoformat(known) if known else None, unknown="info")
-            yield result(case["id"], snapshot.validate(claim, engine=engine))
+            yield result(claim, snapshot.validate(claim, engine=engine))
 
 
 def main() -> None:

@@ -186,7 +186,7 @@ def _messages(error: ValidationError, path: Sequence[str | int]) -> Iterator[str
             near = difflib.get_close_matches(name, known, 1)
             yield f"unknown field '{name}'" + (f"; did you mean '{near[0]}'?" if near else "")
     elif rule == "anyOf":
-        yield "nothing to check: no lines, diagnoses, procedures or codes"
+        yield "nothing to check: no lines, diagnoses, procedures, codes, product or findings"
     elif rule == "required":
         yield from (f"field '{name}' is missing" for name in schema["required"] if name not in value)
     elif rule == "dependentRequired":
