@@ -226,7 +226,7 @@ def test_written_json_has_no_empty_field() -> None:
         (claim(total_charge=0.5), "total_charge", "a binary float is not exact; give a Decimal or text"),
         (claim(total_charge=Decimal("NaN")), "total_charge", "must be an amount such as 475000.00"),
         (claim(patient={"age": Decimal("3.5")}), "patient.age", "must be a whole number of years"),
-        (claim(setting="inpatinet"), "setting", "must be one of inpatient, outpatient, professional"),
+        (claim(donor_type="autologus"), "donor_type", "must be one of autologous, allogeneic"),
         (claim(documents=[{"date": "2025-01-01"}]), "documents[0]", "field 'kind' is missing"),
         (claim(lines=[{"last_day": "2025-01-01"}]), "lines[0]", "last_day stands without first_day"),
         (

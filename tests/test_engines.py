@@ -331,3 +331,8 @@ def test_a_misspelt_name_does_not_pass_in_silence(register: Register) -> None:
         "Line 7: “3822” is written like no procedure code: not used",
         "Line 7: “KXX” is written like no modifier: not used",
     )
+
+
+def test_a_misspelt_setting_is_said(register: Register) -> None:
+    claim = Claim(id="c", source="c", payer=Payer(name="Medicare"), setting="inpatinet", lines=(Line(number=1),))
+    assert "The setting is not known: rules for one setting were not applied" in register.validate(claim).notes

@@ -277,7 +277,7 @@ def test_a_triple_stated_twice_counts_once() -> None:
         ("clm:diagnosis <http://example.org/C83.31>", "#c, clm:diagnosis",
          "an IRI outside the register; give the code or name as text"),
         ("clm:setting []", "#c, clm:setting", "must be one value, not a node"),
-        ("clm:setting 'sea'", "#c, clm:setting", "must be one of inpatient, outpatient, professional"),
+        ("clm:donorType 'sea'", "#c, clm:donorType", "must be one of autologous, allogeneic"),
         ("clm:billType <#x>", "#c, clm:billType", "must be a literal, not an IRI"),
         (r"clm:donorType '\u0007'", "#c, clm:donorType", "a control character in text"),
         ("clm:procedure [ clm:kind 'other' ]", "#c, clm:procedure 1", "clm:code is missing"),

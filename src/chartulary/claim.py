@@ -176,7 +176,7 @@ class Claim:
     line_of_business: str | None = None
     """Only where the input names it; otherwise it is worked out from payer, filing indicator and setting."""
     setting: str | None = None
-    """``inpatient``, ``outpatient`` or ``professional``, only where the input names it (see ``bill_type``)."""
+    """By a name in the register such as ``inpatient``, only where the input names it (see ``bill_type``)."""
     bill_type: str | None = None
     """Type of bill with its leading zero and frequency (``0131``): 837I CLM05-1 and CLM05-3."""
     place_of_service: str | None = None

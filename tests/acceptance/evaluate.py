@@ -19,8 +19,7 @@ from chartulary.readers.claim_json import read_claim
 from chartulary.register import Register
 from chartulary.report import Citation, Report
 
-# A case's setting and facts that claim JSON has a field of its own for.
-_SETTINGS = {"inpatient facility": "inpatient", "outpatient facility": "outpatient", "physician": "professional"}
+# A case's facts that claim JSON has a field of its own for.
 _DATES = {"statement_from": "statement_from", "statement_through": "statement_through", "submitted_on": "submitted"}
 
 
@@ -34,7 +33,7 @@ def claim_json(case: dict[str, Any]) -> dict[str, Any]:
         "form": given.get("claim_form"),
         "payer": given.get("payer"),
         "line_of_business": given.get("line_of_business"),
-        "setting": _SETTINGS.get(given.get("setting"), given.get("setting")),
+        "setting": given.get("setting"),
         "date_of_service": given.get("dos"),
         "drg": given.get("drg"),
         "diagnoses": given.get("diagnoses"),
