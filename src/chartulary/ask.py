@@ -148,9 +148,9 @@ class Answer:
         return polars.DataFrame([dict(row) for row in self.results], strict=False)
 
 
-def load_queries(*folders: Path) -> dict[str, Query]:
-    """Every question of some folders, by name; a later folder's wins."""
-    return {path.stem: Query.read(path) for folder in folders for path in sorted(folder.glob("*.rq"))}
+def load_queries(folder: Path) -> dict[str, Query]:
+    """Every question of a folder, by name."""
+    return {path.stem: Query.read(path) for path in sorted(folder.glob("*.rq"))}
 
 
 def run_local(text: str, store: pyoxigraph.Store) -> list[dict[str, str]]:

@@ -63,17 +63,13 @@ class Coding:
                 continue
             for notation in snapshot.objects(thing, SKOS.notation):
                 self._codes[scheme_iri, str(notation)] = thing
-            for name in self._all_names(thing):
-                self._names[scheme_iri][folded(name)] = thing
-            self._names[scheme_iri].setdefault(folded(thing.rsplit("/", 1)[-1]), thing)
+            self._name(scheme_iri, thing)
             for words in snapshot.objects(thing, COD.text):
                 self._words[scheme_iri].append((re.compile(rf"(?<!\w){re.escape(folded(str(words)))}(?!\w)"), thing))
         for kind in (POL.Payer, POL.LineOfBusiness, POL.Setting, POL.Source):
             for thing in snapshot.subjects(RDF.type, kind):
                 if isinstance(thing, URIRef):
-                    for name in self._all_names(thing):
-                        self._names[kind][folded(name)] = thing
-                    self._names[kind].setdefault(folded(thing.rsplit("/", 1)[-1]), thing)
+                    self._name(kind, thing)
 
     def _scheme(self, iri: URIRef) -> Scheme:
         def text(predicate: URIRef) -> str | None:
@@ -93,8 +89,11 @@ class Coding:
             repair=repair.rsplit("#", 1)[-1] if repair else None,
         )
 
-    def _all_names(self, thing: Node) -> list[str]:
-        return [str(n) for predicate in (RDFS.label, SKOS.altLabel) for n in self._graph.objects(thing, predicate)]
+    def _name(self, kind: URIRef, thing: URIRef) -> None:
+        for predicate in (RDFS.label, SKOS.altLabel):
+            for name in self._graph.objects(thing, predicate):
+                self._names[kind][folded(str(name))] = thing
+        self._names[kind].setdefault(folded(thing.rsplit("/", 1)[-1]), thing)
 
     # --- Codes --------------------------------------------------------------------------------------------------------
 
@@ -105,8 +104,7 @@ class Coding:
         returned for a code of a system that the register does not know.
         """
         text = text.strip().upper()
-        candidates = [s for s in self._by_field[field] if sent_as is None or not s.sent_as or sent_as in s.sent_as]
-        written = [(scheme, _dotted(text, scheme.dot_after)) for scheme in candidates]
+        written = [(scheme, _dotted(text, scheme.dot_after)) for scheme in self._taking(field, sent_as)]
         for scheme, notation in written:
             if (iri := self._codes.get((scheme.iri, notation))) is not None:
                 return iri, scheme.iri
@@ -117,7 +115,10 @@ class Coding:
 
     def takes(self, field: str, sent_as: str | None) -> bool:
         """Whether a field has a code system of that name; a code of another system is nobody's mistake."""
-        return any(sent_as is None or not s.sent_as or sent_as in s.sent_as for s in self._by_field[field])
+        return bool(self._taking(field, sent_as))
+
+    def _taking(self, field: str, sent_as: str | None) -> list[Scheme]:
+        return [s for s in self._by_field[field] if sent_as is None or not s.sent_as or sent_as in s.sent_as]
 
     def noun(self, field: str) -> str:
         """What a code in a field is called."""

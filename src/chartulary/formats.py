@@ -20,8 +20,8 @@ from rich.text import Text
 from chartulary.ask import Answer
 from chartulary.errors import Problem
 from chartulary.graph import iri_for
-from chartulary.namespaces import POL, ROOT, SHAPE
-from chartulary.report import Change, Citation, Finding, Report
+from chartulary.namespaces import POL, ROOT
+from chartulary.report import REPORTED_BY, Change, Citation, Finding, Report
 from chartulary.snapshot import span
 
 _STYLES = {
@@ -37,12 +37,7 @@ _STYLES = {
     "change": "bold green",
     "notice": "cyan",
 }
-_SHACL = {
-    "violation": (SH.Violation, SHAPE["reports-violation"]),
-    "review": (SH.Warning, SHAPE["reports-review"]),
-    "info": (SH.Info, SHAPE["reports-info"]),
-    "overridden": (SH.Info, SHAPE["reports-overridden"]),
-}
+_SHACL = {"violation": SH.Violation, "review": SH.Warning, "info": SH.Info, "overridden": SH.Info}
 _FHIR = {
     "violation": ("error", "business-rule"),
     "review": ("warning", "business-rule"),
@@ -109,12 +104,12 @@ def reports_turtle(reports: Iterable[Report]) -> str:
             graph.add((whole, POL.asKnownOn, Literal(report.as_known_on)))
         for finding in report.findings:
             found += 1
-            result, (severity, shape) = BNode(f"result{found}"), _SHACL[finding.outcome]
+            result = BNode(f"result{found}")
             graph.add((whole, SH.result, result))
             graph.add((result, RDF.type, SH.ValidationResult))
             graph.add((result, SH.focusNode, iri_for(report.claim, finding.position)))
-            graph.add((result, SH.resultSeverity, severity))
-            graph.add((result, SH.sourceShape, shape))
+            graph.add((result, SH.resultSeverity, _SHACL[finding.outcome]))
+            graph.add((result, SH.sourceShape, REPORTED_BY[finding.outcome]))
             graph.add((result, SH.sourceConstraintComponent, SH.SPARQLConstraintComponent))
             graph.add((result, SH.value, URIRef(finding.provision)))
             graph.add((result, SH.resultMessage, Literal(_sentence(finding), lang="en")))

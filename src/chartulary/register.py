@@ -116,12 +116,13 @@ class Register:
                 content = _parse(path, digest)
                 # A user's file may bear the name of a shipped one (payers.ttl): it adds to it.
                 files[iri] = files[iri] + content if iri in files else content
-        for path in sorted(data_folder("queries").glob("*.rq")):
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        queries = load_queries(data_folder("queries"))
+        for query in queries.values():
+            digest.update(f"{query.name}.rq\0{query.text}".encode())
         shapes = Graph()
         for name in ("rules.ttl", "outcomes.ttl", "claim.ttl"):
             shapes += _parse(data_folder("shapes") / name, digest)
-        return cls(files, shapes, load_queries(data_folder("queries")), digest.hexdigest()[:16])
+        return cls(files, shapes, queries, digest.hexdigest()[:16])
 
     def snapshot(self, *, as_known_on: date | None = None, unknown: Unknown = "review") -> Snapshot:
         """What was known on a day (None: all that the register holds); folded once and kept."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal as Choice
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 from rdflib import RDF, RDFS, Graph, Node, URIRef
 from rdflib import Literal as RdfLiteral
@@ -24,12 +24,9 @@ ClaimOutcome: TypeAlias = Choice["violation", "needs-review", "conformant", "not
 _Item: TypeAlias = tuple[int | None, Line | None]
 """A line and its place on the claim; neither for the claim itself."""
 
-_OUTCOMES: dict[Node, Outcome] = {
-    SHAPE["reports-violation"]: "violation",
-    SHAPE["reports-review"]: "review",
-    SHAPE["reports-info"]: "info",
-    SHAPE["reports-overridden"]: "overridden",
-}
+REPORTED_BY: dict[Outcome, URIRef] = {outcome: SHAPE[f"reports-{outcome}"] for outcome in get_args(Outcome)}
+"""The shape of ``shapes/outcomes.ttl`` behind each outcome."""
+_OUTCOMES: dict[Node, Outcome] = {shape: outcome for outcome, shape in REPORTED_BY.items()}
 _ORDER: tuple[Outcome, ...] = ("violation", "review", "overridden", "info")
 
 
@@ -138,7 +135,9 @@ class Reader:
 
     def __init__(self, snapshot: Graph, coding: Coding, register: Graph) -> None:
         self._snapshot, self._coding, self._register = snapshot, coding, register
+        # A snapshot never changes, so what is said of a provision is worked out once, not once per claim.
         self._citations: dict[Node, Citation] = {}
+        self._changed_by: dict[Node, tuple[Change, ...]] = {}
 
     def read(
         self, claim: Claim, derived: Graph, results: Graph, *, revision: str, as_known_on: date | None, engine: str
@@ -183,33 +182,23 @@ class Reader:
                     label=self._label(provision),
                     line=line.number if line else None,
                     cites=self._cites(self._snapshot.objects(provision, POL.cites)),
-                    changed_by=tuple(self._changes(provision)),
+                    changed_by=self._changes(provision),
                 )
 
     # --- One finding --------------------------------------------------------------------------------------------------
 
     def _finding(self, outcome: Outcome, provision: Node, item: Node, place: _Item, derived: Graph) -> Finding:
         graph, (position, line) = self._snapshot, place
-        changes = tuple(self._changes(provision))
         cited = list(graph.objects(provision, POL.cites))
-        for validity in derived.objects(item, POL.outOf):
-            if any(
-                (criterion, RDF.type, POL.CodeValid) in graph for criterion in graph.objects(provision, POL.requires)
-            ):
+        if any((criterion, RDF.type, POL.CodeValid) in graph for criterion in graph.objects(provision, POL.requires)):
+            for validity in derived.objects(item, POL.outOf):
                 cited.extend(graph.objects(validity, POL.cites))
         uncertain = (item, POL.dateUncertain, provision) in derived
         if uncertain and outcome == "review":
             for amendment in graph.objects(provision, POL.endedBy):
                 cited.extend(graph.objects(amendment, POL.cites))
-        broken = [
-            *((c, True) for c in graph.objects(provision, POL.requires) if (item, POL.notMet, c) in derived),
-            *((c, False) for c in graph.objects(provision, POL.prohibits) if (item, POL.met, c) in derived),
-        ]
-        asked = broken or [
-            *((c, True) for c in graph.objects(provision, POL.requires) if (item, POL.unknown, c) in derived),
-            *((c, False) for c in graph.objects(provision, POL.prohibits) if (item, POL.unknown, c) in derived),
-        ]
-        asked.sort(key=str)
+        broken = self._obligations(provision, item, derived, required=POL.notMet, prohibited=POL.met)
+        asked = broken or self._obligations(provision, item, derived, required=POL.unknown, prohibited=POL.unknown)
         repairs = [r for criterion, wanted in broken if wanted and (r := self._repair(criterion, item, derived))]
         stronger = _in_order(s for s in derived.objects(item, POL.yieldsTo) if (s, POL.overrides, provision) in graph)
         version = self._version(provision)
@@ -231,9 +220,24 @@ class Reader:
             repair="; ".join(dict.fromkeys(text for text, _ in repairs)) or None,
             repair_action=repairs[0][1] if len(repairs) == 1 else None,
             overridden_by=str(stronger[0]) if stronger and outcome == "overridden" else None,
-            changed_by=changes,
+            changed_by=self._changes(provision),
             cites=self._cites(cited),
             later_cites=self._later_cites(provision),
+        )
+
+    def _obligations(
+        self, provision: Node, item: Node, derived: Graph, *, required: Node, prohibited: Node
+    ) -> list[tuple[Node, bool]]:
+        """The obligations in a state, each with whether it is required (True) or prohibited."""
+        places = ((POL.requires, required, True), (POL.prohibits, prohibited, False))
+        return sorted(
+            (
+                (criterion, wanted)
+                for place, state, wanted in places
+                for criterion in self._snapshot.objects(provision, place)
+                if (item, state, criterion) in derived
+            ),
+            key=str,
         )
 
     def _message(
@@ -366,21 +370,25 @@ class Reader:
 
     # --- Citations ----------------------------------------------------------------------------------------------------
 
-    def _changes(self, provision: Node) -> Iterator[Change]:
-        graph = self._snapshot
-        for amendment in _in_order(graph.objects(provision, POL.endedBy)):
-            version = self._version(amendment)
-            earliest, latest = bounds(graph, version, "published")
-            yield Change(
-                amendment=str(amendment),
-                label=self._label(amendment),
-                document=", ".join(sorted(self._label(s) for s in graph.objects(version, POL.source))),
-                effective_from=_as_day(graph.value(amendment, POL.effectiveFrom)),
-                published_earliest=earliest,
-                published_latest=latest,
-                implemented_on=_as_day(graph.value(amendment, POL.implementedOn)),
-                cites=self._cites(graph.objects(amendment, POL.cites)),
-            )
+    def _changes(self, provision: Node) -> tuple[Change, ...]:
+        if provision not in self._changed_by:
+            amendments = _in_order(self._snapshot.objects(provision, POL.endedBy))
+            self._changed_by[provision] = tuple(map(self._change, amendments))
+        return self._changed_by[provision]
+
+    def _change(self, amendment: Node) -> Change:
+        graph, version = self._snapshot, self._version(amendment)
+        earliest, latest = bounds(graph, version, "published")
+        return Change(
+            amendment=str(amendment),
+            label=self._label(amendment),
+            document=", ".join(sorted(self._label(s) for s in graph.objects(version, POL.source))),
+            effective_from=_as_day(graph.value(amendment, POL.effectiveFrom)),
+            published_earliest=earliest,
+            published_latest=latest,
+            implemented_on=_as_day(graph.value(amendment, POL.implementedOn)),
+            cites=self._cites(graph.objects(amendment, POL.cites)),
+        )
 
     def _cites(self, statements: Iterable[Node]) -> tuple[Citation, ...]:
         known = (s for s in _in_order(set(statements)) if (s, RDF.type, POL.Statement) in self._snapshot)

@@ -48,8 +48,11 @@ def fold(files: Mapping[URIRef, Graph], *, as_known_on: date | None, unknown: Un
     _write_periods(graph, doubtful)
     _write_scopes(graph)
     _write_hierarchies(graph)
-    _write_criteria(graph, unknown)
-    _write_provisions(graph)
+    members: dict[Node, set[Node]] = defaultdict(set)
+    for group, member in graph.subject_objects(POL.member):
+        members[group].add(member)
+    _write_criteria(graph, unknown, members)
+    _write_provisions(graph, members)
     return graph
 
 
@@ -188,11 +191,8 @@ def _ancestors(graph: Graph, node: Node) -> Iterator[Node]:
                 yield broader
 
 
-def _write_criteria(graph: Graph, unknown: Unknown) -> None:
+def _write_criteria(graph: Graph, unknown: Unknown, members: Mapping[Node, set[Node]]) -> None:
     default = {"review": POL.Review, "info": POL.Info}[unknown]
-    members: dict[Node, set[Node]] = defaultdict(set)
-    for group, member in graph.subject_objects(POL.member):
-        members[group].add(member)
     for kind in (POL.Shows, POL.CodeValid, POL.EventBefore, POL.AllOf, POL.AnyOf):
         for criterion in list(graph.subjects(RDF.type, kind)):
             stated = graph.value(criterion, POL.ifUnknown)
@@ -216,10 +216,7 @@ def _depth(members: Mapping[Node, set[Node]], group: Node) -> int:
     return 1 + max((_depth(members, member) for member in members[group] if member in members), default=0)
 
 
-def _write_provisions(graph: Graph) -> None:
-    members: dict[Node, set[Node]] = defaultdict(set)
-    for group, member in graph.subject_objects(POL.member):
-        members[group].add(member)
+def _write_provisions(graph: Graph, members: Mapping[Node, set[Node]]) -> None:
     for provision in list(graph.subjects(RDF.type, POL.Provision)):
         obliged = [c for place in _OBLIGATIONS for c in graph.objects(provision, place)]
         conditions = [c for place in _CONDITIONS for c in graph.objects(provision, place)]
