@@ -99,8 +99,13 @@ events = st.builds(
     Event, kind=st.sampled_from(("submission", "denial", "car-t")), date=maybe(days), reason=maybe(words)
 )
 findings = st.dictionaries(
-    st.sampled_from(("facility-rems-enrolled", "eligibility-verified", "vein", "clinical-trial", "prior-car-t")),
-    st.none() | st.booleans() | st.sampled_from(("peripheral vein", "central vein")),
+    st.sampled_from(
+        ("facility-rems-enrolled", "eligibility-verified", "vein", "clinical-trial", "prior-car-t", "hiv-serology")
+    ),
+    st.none()
+    | st.booleans()
+    | st.sampled_from(("peripheral vein", "central vein", "Kymriah", "2025-06-25", "12.5", "-3"))
+    | st.lists(words, min_size=1, max_size=3, unique=True).map(tuple),
 ).map(lambda found: tuple(found.items()))
 
 

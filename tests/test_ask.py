@@ -137,6 +137,48 @@ def test_validity_cites_the_code_and_its_setting(register: Register) -> None:
     assert "astct.cpt.38228.ph" not in statements(valid)
 
 
+# --- What is asked for: a claim, or a prior authorisation -------------------------------------------------------------
+
+
+def test_a_prior_authorisation_is_asked_for_other_things(register: Register) -> None:
+    given = {"payer": "wellcare-nc", "setting": "outpatient"}
+    asked_of_claims = rows(ask(register, "2025-09-20", **given))
+    asked_before = rows(ask(register, "2025-09-20", **given, request="prior-authorization"))
+    documents = f"{ROOT}policy/wellcare-nc/wnc-cp-192/2021-05#hiv-serology"
+    assert documents in asked_before
+    assert documents not in asked_of_claims
+    assert rows(ask(register, "2025-09-20", **given, request="claim")) == asked_of_claims
+
+
+def test_facts_to_look_up_stand_in_both(register: Register) -> None:
+    payment = f"{ROOT}policy/medicare/payment/2025-01-01#opps-status"
+    for request in ("claim", "prior-authorization", "question"):
+        assert payment in rows(ask(register, "2025-06-25", request=request))
+
+
+@pytest.mark.parametrize(
+    ("dos", "known", "told", "untold"),
+    [
+        (
+            "2025-07-01",
+            "2026-01-01",
+            {"astct.cpt.38228.op", "mm14204.kx.removed", "mm14204.rems.removed", "astct.rev.0874.op.auto"},
+            {"astct.kx.required", "mm14204.ncd11024.rems"},
+        ),
+        ("2025-07-01", "2025-09-01", {"astct.kx.required"}, {"mm14204.kx.removed"}),
+        ("2024-12-31", "2026-01-01", {"astct.kx.required"}, {"mm14204.kx.removed"}),
+        ("2025-01-01", "2026-01-01", {"astct.kx.required", "astct.opps.apc"}, {"mm14204.kx.removed"}),
+    ],
+)
+def test_what_medicare_required_as_known_then(
+    register: Register, dos: str, known: str, told: set[str], untold: set[str]
+) -> None:
+    found = rows(ask(register, dos, known, lob="Medicare FFS Part B"))
+    cited = {statement for row in found.values() for statement in statements(row)}
+    assert cited >= told
+    assert not cited & untold
+
+
 # --- The answer's form ------------------------------------------------------------------------------------------------
 
 
@@ -151,6 +193,7 @@ def test_answer_as_json(register: Register) -> None:
         "payer": f"{ROOT}payer/medicare",
         "setting": f"{ROOT}setting/outpatient",
         "lob": f"{ROOT}line-of-business/any",
+        "request": f"{ROOT}request/claim",
         "dos": "2025-07-01",
     }
     contract = {
@@ -201,6 +244,7 @@ def test_before_anything_was_published_nothing_is_certain(register: Register) ->
         ({"payer": f"{ROOT}payer/nobody"}, "no payer"),
         ({"setting": "moon"}, "no setting 'moon'"),
         ({"lob": "moon"}, "no line of business 'moon'"),
+        ({"request": "prior authorization"}, "no request 'prior authorization'; did you mean 'prior-authorization'?"),
         ({"dos": "25 June 2025"}, "'25 June 2025' is not a day"),
         ({"dos": "2025-06-31"}, "not a day"),
         ({"payer": '> . } DROP ALL #"'}, "no payer"),
@@ -222,6 +266,43 @@ def test_missing_parameters(register: Register, missing: str) -> None:
     del given[missing]
     with pytest.raises(ChartularyError, match=f"needs --{missing}"):
         register.ask("requirements", **given)
+
+
+@pytest.mark.parametrize(
+    ("question", "given", "message"),
+    [
+        ("version-in-force", {"payer": "medicare"}, "needs --dos (date)"),
+        ("version-in-force", {"payer": "medicar", "dos": "2025-01-01"}, "no payer 'medicar'; did you mean 'medicare'?"),
+        ("governing-policy", {"payer": "excellus", "dos": "2026-05-01"}, "needs --lob (line-of-business)"),
+        ("governing-policy", {"payer": "excellus", "lob": "HMO DSNP", "dos": "2026-05-01"}, "did you mean 'hmo-dsnp'?"),
+        ("payer-differences", {"code": "38228", "payer": "medicare", "dos": "2025-01-01"}, "needs --other (payer)"),
+        ("related-documents", {}, "needs --policy (policy)"),
+        ("related-documents", {"policy": "ncd-110.42"}, "no policy 'ncd-110.42'; did you mean 'ncd-110.24'?"),
+        ("related-documents", {"policy": f"{ROOT}payer/medicare"}, "no policy"),
+        ("references", {"source": "MM14205"}, "no source 'MM14205'; did you mean 'mm14204'?"),
+        ("guidelines", {"policy": "7.02.12"}, "no policy '7.02.12'; did you mean '7.02.11'?"),
+        ("guidelines", {"abuot": "lymphoma"}, "no parameter 'abuot'; did you mean 'about'?"),
+        ("statements", {}, "needs --about (text)"),
+        ("reviews-due", {"by": "December 2027"}, "'December 2027' is not a day"),
+        (
+            "prior-authorization",
+            {"payer": "excellus", "dos": "2026-05-01", "product": "Kymria"},
+            "did you mean 'kymriah'?",
+        ),
+    ],
+)
+def test_every_question_refuses_what_it_cannot_know(
+    register: Register, question: str, given: dict[str, str], message: str
+) -> None:
+    with pytest.raises(ChartularyError) as caught:
+        register.ask(question, **given)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ['") } DROP ALL #', "\\", "\n", "?about", "<x>", "“"])
+def test_a_word_is_a_word(register: Register, text: str) -> None:
+    assert len(register.ask("guidelines", about=f"none such {text}")) == 0
 
 
 def test_unknown_question(register: Register) -> None:
@@ -280,6 +361,38 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_a_server_gives_the_same_answer(register: Register, endpoint: str, dos: str) -> None:
     assert ask(register, dos, endpoint=endpoint) == ask(register, dos)
     assert ask(register, dos, endpoint=endpoint, setting="outpatient") == ask(register, dos, setting="outpatient")
+
+
+@pytest.mark.parametrize(
+    ("question", "given"),
+    [
+        ("prior-authorization", {"payer": "excellus", "dos": "2026-04-15", "setting": "inpatient"}),
+        ("prior-authorization", {"payer": "wellcare-nc", "dos": "2025-06-26", "product": "Kymriah"}),
+        ("governing-policy", {"payer": "excellus", "lob": "NY Medicaid", "dos": "2026-04-15"}),
+        ("governing-policy", {"payer": "excellus", "lob": "NY Medicaid", "dos": "2026-04-14"}),
+        ("payer-differences", {"code": "38228", "payer": "medicare", "other": "wellcare-nc", "dos": "2025-06-25"}),
+        ("version-in-force", {"payer": "wellcare-nc", "dos": "2022-06-01"}),
+        ("version-in-force", {"payer": "medicare", "dos": "2025-06-26"}),
+        ("reviews-due", {"by": "2027-12-01"}),
+        ("guidelines", {"about": "lymphoma"}),
+        ("related-documents", {"policy": "7.02.11"}),
+        ("references", {"source": "Excellus 7.02.11"}),
+        ("statements", {"about": "rems"}),
+        ("policies", {}),
+        ("code-history", {"code": "0540T"}),
+        ("product-codes", {"product": "obe-cel"}),
+        (
+            "requirements",
+            {"code": "38228", "payer": "wellcare-nc", "dos": "2025-09-20", "request": "prior-authorization"},
+        ),
+    ],
+)
+def test_a_server_gives_the_same_answer_to_every_question(
+    register: Register, endpoint: str, question: str, given: dict[str, str]
+) -> None:
+    here = register.ask(question, **given)
+    assert len(here) > 0
+    assert register.ask(question, endpoint=endpoint, **given) == here
 
 
 def test_a_server_that_is_not_there(register: Register) -> None:

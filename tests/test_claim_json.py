@@ -144,6 +144,29 @@ def test_money_is_exact() -> None:
     assert got.total_charge == Decimal("0.1") and str(got.payer.paid) == "373000.10"
 
 
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("8", "8"),
+        ("-3", "-3"),
+        ("8.50", "8.50"),
+        ("1e3", "1000"),
+        ("100000000000000000000000001", "100000000000000000000000001"),
+        ('"8"', "8"),
+        ('"2025-06-25"', "2025-06-25"),
+        ('["CBC", "HIV"]', ("CBC", "HIV")),
+        ('["2025-06-25"]', ("2025-06-25",)),
+        ("[]", None),
+        ("null", None),
+        ("true", True),
+        ("false", False),
+    ],
+)
+def test_values_of_findings(written: str, expected: object) -> None:
+    got = read(load_json(f'{{"diagnoses": ["C83.31"], "findings": {{"x": {written}}}}}'))
+    assert got.findings == (("x", expected),)
+
+
 def test_schema_reference_for_editors_is_let_through() -> None:
     assert read(claim(**{"$schema": SCHEMA["$id"]})).id == "1"
 
@@ -191,10 +214,13 @@ def test_written_json_has_no_empty_field() -> None:
         (claim(lines=[{"code": "38228\n"}]), "lines[0].code", "must be a code as text"),
         (claim(diagnoses=[8331]), "diagnoses[0]", 'must be a code as text, or an object; write "8331" as text'),
         (
-            claim(findings={"lines-of-therapy": 2}),
-            "findings.lines-of-therapy",
-            'must be true, false, text or null; write "2" as text',
+            claim(findings={"labs": {"CBC": True}}),
+            "findings.labs",
+            "must be true, false, text, a number, a list of texts or null",
         ),
+        (claim(findings={"score": 0.5}), "findings.score", "a binary float is not exact; give a Decimal or text"),
+        (claim(findings={"vein": ""}), "findings.vein", "must be true, false, text, a number, a list of texts or null"),
+        (claim(findings={"labs": ["CBC", 2]}), "findings.labs[1]", 'must be text; write "2" as text'),
         (claim(findings={"no name": True}), "findings", "must be a name such as facility-rems-enrolled"),
         (
             claim(lines=[{"first_day": "2025-02-30"}]),

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyshacl
 import pytest
-from rdflib import RDF, Graph
-from rdflib.namespace import SH
+from examples import Document, check_example, runs, title
 
 from chartulary import Claim, Problem, Register, read_claims
 from chartulary.engines import EngineName
@@ -81,31 +76,9 @@ def test_demo_people_are_made_up() -> None:
             assert "".join(name).startswith("TEST")
 
 
-# --- The policy of the README's author --------------------------------------------------------------------------------
-
-
-def test_example_policy_is_written_as_authors_must() -> None:
-    data = Graph()
-    for folder in ("policies", "ontology", "docs/example"):
-        for path in sorted((ROOT / folder).rglob("*.ttl")):
-            data.parse(path)
-    _, report, _ = pyshacl.validate(data, shacl_graph=str(ROOT / "shapes" / "policy-file.ttl"))
-    assert isinstance(report, Graph)
-    faults = [
-        f"{report.value(result, SH.focusNode)}: {report.value(result, SH.resultMessage)}"
-        for result in report.subjects(RDF.type, SH.ValidationResult)
-    ]
-    assert [fault for fault in faults if "policies.example" in fault] == []
-
-
 # --- README -----------------------------------------------------------------------------------------------------------
-# A ```console block holds commands ("$ …") and what they print; a line "…" stands for any number of lines left out.
-# Other blocks that begin with "# name.py" are written to that file first.
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-EXAMPLES = [text for kind, text in BLOCKS if kind == "console"]
-FILES = {m[1]: text for _, text in BLOCKS if (m := re.match(r"# (\S+\.\w+)\n", text))}
+README = Document(ROOT / "README.md")
 
 
 @pytest.fixture(scope="module")
@@ -114,55 +87,18 @@ def beside_the_demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("readme")
     for name in ("demo", "docs"):
         shutil.copytree(ROOT / name, folder / name)
-    for name, text in FILES.items():
+    for name, text in README.files.items():
         (folder / name).write_text(text, encoding="utf-8")
     return folder
 
 
-def runs(example: str) -> Iterator[tuple[str, str]]:
-    for part in re.split(r"^\$ ", example, flags=re.MULTILINE)[1:]:
-        lines = part.split("\n")
-        count = 1
-        while lines[count - 1].endswith("\\"):
-            count += 1
-        yield "\n".join(lines[:count]), "\n".join(lines[count:])
-
-
-def normal(text: str) -> list[str]:
-    text = re.sub(r"\b[0-9a-f]{16}\b", "REVISION", text)
-    return [line.rstrip() for line in text.strip("\n").split("\n")]
-
-
-def agrees(shown: list[str], printed: list[str]) -> bool:
-    pattern = "".join(r"(?:.*\n)*?" if line.strip() == "…" else re.escape(line) + r"\n" for line in shown)
-    return re.fullmatch(pattern, "\n".join(printed) + "\n") is not None
-
-
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda text: text.split("\n")[0][2:60])
+@pytest.mark.parametrize("example", README.examples, ids=title)
 def test_readme_example(example: str, beside_the_demo: Path) -> None:
-    environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1"}
-    environment["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), environment["PATH"]))
-    code = 0
-    for command, shown in runs(example):
-        done = subprocess.run(
-            ["/bin/sh", "-c", f"(exit {code}); {command}"],
-            cwd=beside_the_demo,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-            timeout=120,
-        )
-        code = done.returncode
-        if not agrees(normal(shown), normal(done.stdout)):
-            pytest.fail(
-                f"README.md is stale. $ {command}\nshows:\n{shown}\nbut the command prints:\n{done.stdout}", False
-            )
+    check_example(README, example, beside_the_demo)
 
 
 def test_readme_has_an_example_of_each_kind() -> None:
-    commands = [command for example in EXAMPLES for command, _ in runs(example)]
+    commands = [command for example in README.examples for command, _ in runs(example)]
     for start in ("chartulary validate", "chartulary ask", "chartulary export", "python "):
         assert any(command.startswith(start) for command in commands), start
 
@@ -170,10 +106,10 @@ def test_readme_has_an_example_of_each_kind() -> None:
 def test_readme_shows_turtle_as_it_is() -> None:
     files = [*(ROOT / "policies").rglob("*.ttl"), *(ROOT / "docs").rglob("*.ttl")]
     written = "\n".join(path.read_text(encoding="utf-8") for path in files)
-    for kind, text in BLOCKS:
+    for kind, text in README.blocks:
         assert kind != "turtle" or text in written
 
 
 def test_readme_names_only_what_is_there() -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+    for target in README.targets:
         assert (ROOT / target).exists(), target

@@ -183,7 +183,7 @@ ON_A_CLAIM: dict[str, Callable[[str], dict[str, Any]]] = {
     "drg": lambda code: {"drg": code},
     "note": lambda code: {"notes": (Note(text=code),)},
 }
-PAYERS = (("medicare", "any"), ("any", "commercial"))
+PAYERS = (("medicare", "any"), ("any", "commercial"), ("wellcare-nc", "nc-medicaid"), ("excellus", "commercial"))
 SETTINGS = ("inpatient", "inpatient-part-b", "outpatient", "professional")
 
 
@@ -201,7 +201,7 @@ class Asked:
         return Claim(
             id=str(number),
             source="asked",
-            payer=Payer(name="Medicare" if self.payer == "medicare" else "any payer"),
+            payer=Payer(name=str(GRAPH.value(URIRef(f"{ROOT}payer/{self.payer}"), RDFS.label))),
             line_of_business=None if self.business == "any" else self.business.replace("-", " "),
             setting=self.setting,
             date_of_service=self.day,
@@ -211,7 +211,7 @@ class Asked:
     def values(self) -> str:
         parts = (("payer", self.payer), ("setting", self.setting), ("line-of-business", self.business))
         things = " ".join(f"<{ROOT}{kind}/{name}>" for kind, name in parts)
-        return f'(<{self.code}> {things} "{self.day}"^^<{DATE}>)'
+        return f'(<{self.code}> {things} <{ROOT}request/claim> "{self.day}"^^<{DATE}>)'
 
 
 def questions() -> Iterator[Asked]:
@@ -255,7 +255,7 @@ def candidates(snapshot: Snapshot, asked: list[Asked]) -> dict[int, set[str]]:
 def answers(snapshot: Snapshot, asked: list[Asked]) -> dict[int, set[str]]:
     """What the question's own WHERE gives, many parameters at once."""
     text = ALL.queries["requirements"].text
-    head = "SELECT DISTINCT ?code ?payer ?setting ?lob ?dos ?provision ?kind WHERE"
+    head = "SELECT DISTINCT ?code ?payer ?setting ?lob ?request ?dos ?provision ?kind WHERE"
     text, heads = re.subn(r"SELECT DISTINCT.*?WHERE", head, text, count=1, flags=re.DOTALL)
     numbers = {question.values(): number for number, question in enumerate(asked)}
     by_code: dict[URIRef, list[Asked]] = defaultdict(list)
@@ -264,12 +264,12 @@ def answers(snapshot: Snapshot, asked: list[Asked]) -> dict[int, set[str]]:
     found: dict[int, set[str]] = defaultdict(set)
     for some in by_code.values():
         rows = " ".join(question.values() for question in some)
-        values = f"VALUES (?code ?payer ?setting ?lob ?dos) {{ {rows} }}"
+        values = f"VALUES (?code ?payer ?setting ?lob ?request ?dos) {{ {rows} }}"
         query, blocks = re.subn(r"VALUES\s*\([^)]*\)\s*\{[^}]*\}", lambda _, v=values: v, text, count=1)  # type: ignore[misc]
         assert heads == blocks == 1
         for row in snapshot.store.query(query):  # type: ignore[union-attr]
             if row["kind"].value != "change":  # type: ignore[index]
-                things = " ".join(f"<{row[name].value}>" for name in ("code", "payer", "setting", "lob"))  # type: ignore[index]
+                things = " ".join(f"<{row[name].value}>" for name in ("code", "payer", "setting", "lob", "request"))  # type: ignore[index]
                 key = f'({things} "{row["dos"].value}"^^<{DATE}>)'  # type: ignore[index]
                 found[numbers[key]].add(row["provision"].value)  # type: ignore[index]
     return found
@@ -278,16 +278,13 @@ def answers(snapshot: Snapshot, asked: list[Asked]) -> dict[int, set[str]]:
 @pytest.mark.parametrize("known", KNOWN)
 def test_the_question_lists_what_the_rules_hold_a_claim_against(known: date | None) -> None:
     snapshot = ALL.snapshot(as_known_on=known)
-    asked = list(questions())[:: 5 if known else 1]
+    asked = list(questions())[:: 53 if known else 13]  # no common factor with payers or settings
     held, told = candidates(snapshot, asked), answers(snapshot, asked)
+    asks, claims = URIRef(f"{ROOT}request/question"), URIRef(f"{ROOT}request/claim")
     only_told = {
         str(provision)
-        for provision in snapshot.graph.subjects(RDF.type, POL.Provision)
-        if all(
-            request == URIRef(f"{ROOT}request/question")
-            for scope in snapshot.graph.objects(provision, POL.scope)
-            for request in snapshot.graph.objects(scope, POL.request)
-        )
+        for provision, scope in snapshot.graph.subject_objects(POL.scope)
+        if (scope, POL.request, asks) in snapshot.graph and (scope, POL.request, claims) not in snapshot.graph
     }
     differences = {
         question: told[number] - only_told ^ held[number]
@@ -300,7 +297,7 @@ def test_the_question_lists_what_the_rules_hold_a_claim_against(known: date | No
 
 def test_the_bulk_question_is_the_question() -> None:
     """The shortcut above gives what ``ask`` gives."""
-    some = list(questions())[::97]
+    some = list(questions())[::397]
     told = answers(SNAPSHOT, some)
     for number, question in enumerate(some):
         answer = SNAPSHOT.ask(

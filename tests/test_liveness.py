@@ -39,6 +39,8 @@ def short(node: Node) -> str:
 PROVISIONS = [provision for provision in every(POL.Provision) if not only_asked_about(provision)]
 QUESTIONS = [provision for provision in every(POL.Provision) if only_asked_about(provision)]
 AMENDMENTS = every(POL.Amendment)
+SAMPLE = PROVISIONS[::12]
+"""Of those that find something, the ones that are really taken out: each costs a snapshot."""
 
 
 def without(node: Node) -> Register:
@@ -90,6 +92,8 @@ def differs(runs: Iterable[Run], register: Register) -> bool:
 def test_every_provision_is_alive(runs: list[Run], provision: URIRef) -> None:
     # One that neither found anything nor governed can be missed nowhere: rules pass on nothing else of a candidate.
     speaks = [run for run in runs if any(finding.provision == str(provision) for finding in run.report.findings)]
+    if speaks and provision not in SAMPLE:
+        return  # a finding of a provision that isn't there cannot be: a suite pins it
     governs = [run for run in runs if any(held.provision == str(provision) for held in run.report.governed_by)]
     assert differs([*speaks, *governs], without(provision)), f"no suite misses {short(provision)}"
 

@@ -127,7 +127,15 @@ CONTRADICTIONS = {
     "a citation of a document": "pol:p pol:cites pol:s . pol:s a pol:Source .",
     "a criterion in place of a scope": "pol:p pol:scope pol:c . pol:c a pol:Shows .",
     "a provision that asks for a code": "pol:p pol:requires cod:k . cod:k a cod:Code .",
-    "a group that expects something": "pol:g a pol:AnyOf ; pol:expects cod:k .",
+    "a group that looks somewhere": "pol:g a pol:AnyOf ; pol:looksAt pol:AnyLine .",
+    "a criterion of two kinds": "pol:c a pol:DocumentWithin , pol:DocumentResult .",
+    "a number of a document": "pol:c a pol:DocumentResult ; pol:measure cod:k .",
+    "months of an age": "pol:c a pol:AgeUnder ; pol:atMostMonths 3 .",
+    "a provision that suspends a provision": "pol:p pol:suspends pol:q . pol:q a pol:Provision .",
+    "a proposal that binds": "pol:p a pol:Proposal ; pol:scope pol:s .",
+    "a recommendation both ways": "pol:p pol:recommends pol:For , pol:Against .",
+    "a record that is a claim": "clm:x clm:record clm:y . clm:y a clm:Claim .",
+    "a provision that governs and is set aside": "clm:x pol:governedBy pol:p ; pol:setAside pol:p .",
     "two severities": "pol:p pol:severity pol:Review , pol:Info .",
     "a severity that is none": "pol:p pol:severity pol:Nothing .",
     "a claim that is a line": "clm:x a clm:Claim , clm:Line .",
@@ -274,8 +282,14 @@ def used_in_data() -> set[URIRef]:
 
 
 def used_in_claims() -> set[URIRef]:
-    """The fields of a claim graph that are named by a code system: ``cod:modifier`` stands in ``clm:modifier``."""
-    return {CLM[field.rpartition("#")[2]] for field in policies().objects(None, COD.field)}
+    """The fields of a claim graph that are named by a code system: ``cod:modifier`` stands in ``clm:modifier``.
+
+    Each says so with rdfs:seeAlso; only the numbers of a line stand in no field of their own.
+    """
+    fields = set(policies().objects(None, COD.field))
+    named = {field: ontology().value(field, RDFS.seeAlso) for field in fields}
+    assert {field for field, term in named.items() if term is None} == {COD.measure}
+    return {term for term in named.values() if isinstance(term, URIRef)}
 
 
 def used_by_reader() -> set[URIRef]:

@@ -185,7 +185,7 @@ def test_details_as_nodes_or_bare() -> None:
         """clm:procedure pcs:XW033C3 , [ clm:code pcs:XW043C3 ; clm:date "2025-06-25Z"^^xsd:date ] ;
         clm:note "first" , note:expand-acc-use , [ clm:text "third" ; clm:location "FL80" ] ;
         clm:event event:denial , [ clm:kind event:submission ; clm:date "2025-06-30"^^xsd:date ] ;
-        clm:dated [ clm:event event:denial ; clm:date "2025-07-30"^^xsd:date ] ;
+        clm:event [ clm:event event:denial ; clm:date "2025-07-30"^^xsd:date ] ;
         clm:valueCode [ clm:codeAsSent "86" ; clm:amount .5 ]"""
     )
     assert claim.procedures == (Procedure(code="XW033C3"), Procedure(code="XW043C3", date=date(2025, 6, 25)))
@@ -210,10 +210,15 @@ def test_a_note_of_the_register_is_found_again(register: Register) -> None:
 def test_findings() -> None:
     claim = turtle(
         """clm:drg "018" ; clm:finding finding:expanded-access , [ clm:name "access" ; clm:value "central vein" ] ,
-        [ clm:name finding:x ; clm:value false ] ; clm:noFinding "y" ; clm:noneFound finding:z"""
+        [ clm:name finding:x ; clm:value false ] , [ clm:name "score" ; clm:value 8.50 ] ,
+        [ clm:name "units" ; clm:value 8 ] , [ clm:name "test" ; clm:value "2025-06-25"^^xsd:date ] ,
+        [ clm:name "labs" ; clm:only "CBC" , "HIV" ] , [ clm:name "few" ; clm:only "CBC" ] ;
+        clm:noFinding "y" ; clm:noneFound finding:z"""
     )
-    assert dict(claim.findings) == {
-        "expanded-access": True, "access": "central vein", "x": False, "y": False, "z": None
+    found = {name: sorted(value) if isinstance(value, tuple) else value for name, value in claim.findings}
+    assert found == {
+        "expanded-access": True, "access": "central vein", "x": False, "y": False, "z": None,
+        "score": "8.50", "units": "8", "test": "2025-06-25", "labs": ["CBC", "HIV"], "few": ["CBC"],
     }  # fmt: skip
 
 
@@ -272,7 +277,11 @@ def test_a_triple_stated_twice_counts_once() -> None:
         ("clm:setting 'a' , 'b'", "#c, clm:setting", "has more than one value"),
         ("clm:finding 'x' ; clm:noFinding 'x'", "#c", "a finding is said to be two different things"),
         ("clm:finding [ clm:name 'x' ]", "#c, clm:finding",
-         "must be the name of a finding, or for clm:finding a node with clm:name and clm:value"),
+         "must be the name of a finding, or for clm:finding a node with clm:name and clm:value (or clm:only)"),
+        ("clm:finding [ clm:name 'x' ; clm:value 'a' ; clm:only 'b' ]", "#c, clm:finding",
+         "must be the name of a finding, or for clm:finding a node with clm:name and clm:value (or clm:only)"),
+        ("clm:noFinding [ clm:name 'x' ; clm:only 'b' ]", "#c, clm:noFinding",
+         "must be the name of a finding, or for clm:finding a node with clm:name and clm:value (or clm:only)"),
         ("clm:diagnosis cpt:38228", "#c, clm:diagnosis", "must be a icd10: IRI, not cpt:"),
         ("clm:diagnosis <http://example.org/C83.31>", "#c, clm:diagnosis",
          "an IRI outside the register; give the code or name as text"),

@@ -22,7 +22,13 @@ CORPUS = Path(os.environ.get("CHARTULARY_CORPUS", BASE.parent / "shared" / "corp
 SHAPE_FILE = BASE / "shapes" / "policy-file.ttl"
 POLICY_FILES = sorted((BASE / "policies").rglob("*.ttl"))
 TURTLE_FILES = [*POLICY_FILES, *sorted((BASE / "ontology").glob("*.ttl")), *sorted((BASE / "shapes").glob("*.ttl"))]
-WHOLE_DOCUMENTS = ("mm14204", "astct-coding-options-2025-04")
+WHOLE_DOCUMENTS = (
+    "mm14204",
+    "astct-coding-options-2025-04",
+    "nimitt-spotlight",
+    "wellcare-nc-wnc-cp-192",
+    "excellus-7-02-11",
+)
 """Documents of which every statement is in the register."""
 PUBLIC_TEXT = "Centers for Medicare & Medicaid Services"
 NAMES_AND_FORMS = {URIRef(ROOT + "payer/any"), URIRef(ROOT + "payer/unrecognised"), URIRef(ROOT + "scheme/form")}
@@ -104,6 +110,10 @@ PREFIX xsd: <http://www.w3.org/2001/XMLSchema#>
 :provision a pol:Provision ; rdfs:label "provision" ; pol:scope :scope ; pol:about :code ; pol:checks clm:Line ;
     pol:effectiveFrom "2025-01-01"^^xsd:date ; pol:effectiveUntil "2025-12-31"^^xsd:date ; pol:severity pol:Review ;
     pol:when :shows ; pol:requires :group ; pol:overrides :other ; pol:cites :statement .
+:deferral a pol:Provision ; rdfs:label "deferral" ; pol:scope :scope ; pol:about :wider ; pol:checks clm:Claim ;
+    pol:suspends :policy ; pol:cites :statement .
+:advice a pol:Provision ; rdfs:label "advice" ; pol:scope :scope ; pol:about :wider ; pol:checks clm:Claim ;
+    pol:when :shows ; pol:recommends pol:For ; pol:grade "A" ; pol:severity pol:Info ; pol:cites :statement .
 :other a pol:Provision ; rdfs:label "other" ; pol:scope :scope ; pol:about :system ; pol:checks clm:Claim ;
     pol:effectiveEarliest "2025-01-01"^^xsd:date ; pol:effectiveLatest "2025-02-01"^^xsd:date ;
     pol:endsEarliest "2025-10-01"^^xsd:date ; pol:endsLatest "2025-11-01"^^xsd:date ; pol:cites :statement .
@@ -111,8 +121,20 @@ PREFIX xsd: <http://www.w3.org/2001/XMLSchema#>
     pol:effectiveFrom "2025-06-01"^^xsd:date ; pol:implementedOn "2025-07-01"^^xsd:date .
 :shows a pol:Shows ; rdfs:label "shows" ; pol:looksAt pol:AnyLine ; pol:expects :code ; pol:ifUnknown pol:Nothing .
 :sent a pol:EventBefore ; rdfs:label "sent" ; pol:event :code ; pol:before "2025-03-01"^^xsd:date .
+:approved a pol:EventByService ; rdfs:label "approved" ; pol:event :code .
+:checked a pol:EventOnService ; rdfs:label "checked" ; pol:event :code ; pol:presumed true ;
+    rdfs:comment "The payer does not ask for it." .
+:young a pol:AgeUnder ; rdfs:label "young" ; pol:years 21 .
+:recent a pol:DocumentWithin ; rdfs:label "recent" ; pol:document :code ; pol:lessThanMonths 3 .
+:late a pol:DocumentAfterService ; rdfs:label "late" ; pol:document :code ; pol:atLeastDays 30 .
+:positive a pol:DocumentResult ; rdfs:label "positive" ; pol:document :code ; pol:result :wider .
+:few a pol:NumberWithin ; rdfs:label "few" ; pol:measure :code ; pol:atMost 12.5 .
+:same a pol:SameProduct ; rdfs:label "same" ; pol:finding :code .
+:again a pol:OnAnotherDay ; rdfs:label "again" ; pol:expects :wider .
 :group a pol:AnyOf ; rdfs:label "group" ; pol:member :shows , :inner .
 :inner a pol:AllOf ; rdfs:label "inner" ; pol:member :shows , :sent .
+:wish a pol:Proposal ; rdfs:label "wish" ; pol:kind pol:Asked ; pol:cites :statement .
+:wished a pol:ProposalStatus ; rdfs:label "wished" ; pol:ofProposal :wish ; pol:cites :statement .
 :scope a pol:Scope ; rdfs:label "scope" ; pol:payer :payer ; pol:lineOfBusiness :business ; pol:setting :setting ;
     pol:request :request .
 :payer a pol:Payer ; rdfs:label "payer" .
@@ -174,7 +196,33 @@ BROKEN = (
     ("criterion-uses-known-words", "pol:expects :code", "pol:expects :code ; pol:expect :code"),
     ("shows-something", "pol:expects :code ;", ""),
     ("shows-something", "pol:expects :code", "pol:expects :scope"),
-    ("event-before-names-its-event", "pol:event :code ;", ""),
+    ("shows-something", "pol:expects :wider", "pol:looksAt pol:AnyLine"),
+    ("criterion-names-its-event", "pol:event :code ; pol:before", "pol:before"),
+    ("criterion-names-its-event", 'rdfs:label "approved" ; pol:event :code', 'rdfs:label "approved"'),
+    ("criterion-names-its-event", 'rdfs:label "checked" ; pol:event :code', 'rdfs:label "checked" ; pol:event :scope'),
+    ("criterion-names-its-document", "pol:document :code ; pol:lessThanMonths", "pol:lessThanMonths"),
+    ("criterion-names-its-document", "pol:document :code ; pol:atLeastDays", "pol:document :payer ; pol:atLeastDays"),
+    ("criterion-names-its-document", "pol:document :code ; pol:result", "pol:result"),
+    ("document-within-months", "pol:lessThanMonths 3", "pol:lessThanMonths 3 ; pol:atMostMonths 4"),
+    ("document-within-months", "pol:lessThanMonths 3", "pol:lessThanMonths 0"),
+    ("document-within-months", "pol:document :code ; pol:lessThanMonths 3", "pol:document :code"),
+    ("document-after-days", "pol:atLeastDays 30", "pol:atLeastDays 30.5"),
+    ("document-result-names-its-result", "pol:result :wider", "pol:result :payer"),
+    ("number-within-names-its-measure", "pol:measure :code", "pol:measure :payer"),
+    ("number-within-has-bounds", "; pol:atMost 12.5", ""),
+    ("age-under-names-the-years", "pol:years 21", "pol:years 20.5"),
+    ("same-product-names-its-finding", "; pol:finding :code", ""),
+    ("presumption-has-a-comment", 'rdfs:comment "The payer does not ask for it."', "rdfs:seeAlso :document"),
+    ("provision-suspends-a-policy", "pol:suspends :policy", "pol:suspends :other"),
+    ("provision-recommends", "pol:recommends pol:For", "pol:recommends pol:Info"),
+    ("recommendation-is-information", 'pol:grade "A" ; pol:severity pol:Info', 'pol:grade "A"'),
+    ("recommendation-asks-for-nothing", "pol:when :shows ; pol:recommends", "pol:requires :shows ; pol:recommends"),
+    ("proposal-has-a-label", 'rdfs:label "wish" ;', ""),
+    ("proposal-kind", "pol:kind pol:Asked", "pol:kind pol:Review"),
+    ("proposal-cites", "pol:kind pol:Asked ; pol:cites :statement", "pol:kind pol:Asked"),
+    ("status-of-a-proposal", "pol:ofProposal :wish", "pol:ofProposal :other"),
+    ("status-has-a-label", 'rdfs:label "wished" ;', ""),
+    ("status-cites", "pol:ofProposal :wish ; pol:cites :statement", "pol:ofProposal :wish"),
     ("event-before-names-its-day", 'pol:before "2025-03-01"^^xsd:date', 'pol:before "2025-03-01"'),
     ("group-has-members", "pol:member :shows , :sent", "pol:member :shows"),
     (

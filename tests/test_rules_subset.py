@@ -17,6 +17,7 @@ from rdflib.plugins.sparql.parser import parseQuery
 from rdflib.plugins.sparql.parserutils import CompValue
 
 from chartulary.namespaces import POL
+from chartulary.snapshot import fold
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPES = sorted((ROOT / "shapes").glob("*.ttl"))
@@ -37,8 +38,24 @@ EXPRESSIONS = {
 }
 OPERATORS = {"=", "!=", "<", "<=", ">", ">=", "+", "-", "*"}
 FUNCTIONS = {XSD.integer}
-LEAF_KINDS = frozenset({POL.Shows, POL.CodeValid, POL.EventBefore})
+LEAF_KINDS = frozenset(
+    {
+        POL.Shows,
+        POL.CodeValid,
+        POL.OnAnotherDay,
+        POL.EventBefore,
+        POL.EventByService,
+        POL.EventOnService,
+        POL.DocumentWithin,
+        POL.DocumentAfterService,
+        POL.DocumentResult,
+        POL.NumberWithin,
+        POL.AgeUnder,
+        POL.SameProduct,
+    }
+)
 GROUP_KINDS = frozenset({POL.AllOf, POL.AnyOf})
+OPPOSITE = {POL.met: POL.notMet, POL.notMet: POL.met}
 
 # --- Reading a query --------------------------------------------------------------------------------------------------
 
@@ -232,6 +249,8 @@ class Rule:
                 depths &= {int(o)}
             elif o == node and p == POL.member and (group := self.kind(s).depths):
                 depths &= frozenset(range(max(group)))
+        if any(is_leaf(part.graph, node) for part in parts(self.query.p, "Builtin_NOTEXISTS")):
+            kinds &= LEAF_KINDS
         if kinds <= LEAF_KINDS:
             depths &= {0}
         elif kinds <= GROUP_KINDS:
@@ -242,8 +261,20 @@ class Rule:
         return {(p, self.kind(o)) for _, p, o in template(self.query)}
 
     def denies(self) -> set[tuple[Node, Kind]]:
-        negated = [triple for part in parts(self.query.p, "Builtin_NOTEXISTS") for triple in triples(part.graph)]
-        return {(p, self.kind(o)) for _, p, o in negated}
+        return {(p, self.kind(o)) for _, p, o in self._absent()}
+
+    def decides(self, predicate: Node) -> bool:
+        """Whether the rule derives one of met and not met only for what it finds in the other state nowhere.
+
+        Such a rule and another that does the same the other way round keep out of each other's way: whichever comes
+        first, the other no longer speaks of that criterion.
+        """
+        absent = {(s, o) for s, p, o in self._absent() if p == OPPOSITE.get(predicate)}
+        derived = {(s, o) for s, p, o in template(self.query) if p == predicate}
+        return bool(derived) and derived <= absent
+
+    def _absent(self) -> list[tuple[Node, Any, Node]]:
+        return [triple for part in parts(self.query.p, "Builtin_NOTEXISTS") for triple in triples(part.graph)]
 
 
 @cache
@@ -255,7 +286,28 @@ def domains() -> dict[Node, frozenset[Node]]:
         below = frozenset(graph.transitive_subjects(RDFS.subClassOf, domain)) & (LEAF_KINDS | GROUP_KINDS)
         if below:
             kinds[prop] = below
-    return kinds
+    return kinds | written_by_snapshots()
+
+
+def written_by_snapshots() -> dict[Node, frozenset[Node]]:
+    """Kinds of criteria that a snapshot writes what only rules read on: no ``pol:Shows`` has a ``pol:recordKind``."""
+    read = (POL.recordKind, POL.absentIsNotMet)
+    graph = Graph()
+    for kind in LEAF_KINDS | GROUP_KINDS:
+        criterion = URIRef(f"urn:{kind}")
+        graph.add((criterion, RDF.type, kind))
+        for name in (POL.event, POL.document, POL.measure, POL.finding):
+            graph.add((criterion, name, URIRef("urn:thing")))
+    snapshot = fold({URIRef("urn:file"): graph}, as_known_on=None)
+    return {
+        prop: frozenset(kind for c in snapshot.subjects(prop) for kind in graph.objects(c, RDF.type)) for prop in read
+    }
+
+
+def is_leaf(absent: Any, node: Node) -> bool:
+    """Whether all that a NOT EXISTS rules out is that the criterion has members."""
+    (s, p, _), *more = [*triples(absent), (None, None, None)]
+    return not more[1:] and s == node and p == POL.member
 
 
 def rules(graph: Graph) -> list[Rule]:
@@ -277,7 +329,9 @@ def strata_faults(listed: list[Rule]) -> list[str]:
         for rule in listed
         for predicate, kind in sorted(rule.denies(), key=str)
         for other in listed
-        if other.order >= rule.order and any(predicate == derived and kind.meets(of) for derived, of in other.derives())
+        if other.order >= rule.order
+        and any(predicate == derived and kind.meets(of) for derived, of in other.derives())
+        and not (rule.decides(OPPOSITE.get(predicate)) and other.decides(predicate))
     ]
 
 

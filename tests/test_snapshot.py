@@ -47,8 +47,10 @@ PROVISIONS = typed(POL.Provision)
 def possible(provision: Node) -> tuple[date, date]:
     """The days on which a provision may bind, read off what authors wrote."""
     written = ALL.whole
-    first = day(written, provision, "effectiveFrom", "effectiveEarliest") or FIRST_DAY
-    ends = [day(written, provision, "effectiveUntil", "endsLatest")]
+    own = any(str(name).startswith((str(POL.effective), str(POL.ends))) for name in written.predicates(provision))
+    dated = provision if own else URIRef(str(provision).partition("#")[0])
+    first = day(written, dated, "effectiveFrom", "effectiveEarliest") or FIRST_DAY
+    ends = [day(written, dated, "effectiveUntil", "endsLatest")]
     for amendment in written.subjects(POL.ends, provision):
         begins = day(written, amendment, "effectiveFrom", "effectiveLatest")
         ends.append(begins - ONE if begins else None)

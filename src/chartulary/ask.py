@@ -24,7 +24,9 @@ _KINDS = {
     "payer": POL.Payer,
     "setting": POL.Setting,
     "line-of-business": POL.LineOfBusiness,
+    "request": POL.Request,
     "source": POL.Source,
+    "policy": POL.Policy,
     "product": URIRef(ROOT + "scheme/product"),
 }
 _FIRST_DAY, _LAST_DAY = date.min.isoformat(), date.max.isoformat()
@@ -36,9 +38,10 @@ class Parameter:
 
     name: str
     kind: str
-    """``code``, ``payer``, ``setting``, ``line-of-business``, ``product``, ``source``, ``date`` or ``text``."""
+    """``code``, ``payer``, ``setting``, ``line-of-business``, ``request``, ``product``, ``source``, ``policy``,
+    ``date`` or ``text``."""
     default: str | None
-    """A register IRI in short form (``setting:any``), or None: the parameter must be given."""
+    """A register IRI in short form (``setting:any``), a text in quotes (``""``), or None: it must be given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +222,8 @@ def _plain(value: Any) -> Any:
 
 def _term(parameter: Parameter, text: str | None, coding: Coding) -> str:
     if text is None:
+        if parameter.kind == "text":
+            return (parameter.default or "").strip('"')
         prefix, _, name = (parameter.default or "").partition(":")
         return f"{ROOT}{prefix}/{name}"
     if parameter.kind == "date":

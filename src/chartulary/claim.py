@@ -13,8 +13,9 @@ from decimal import Decimal
 from typing import Literal, TypeAlias
 
 Request: TypeAlias = Literal["claim", "prior-authorization"]
-FindingValue: TypeAlias = bool | str | None
-"""True or False: documented as so or not so. Text: one of several (``"peripheral vein"``). None: known to be none."""
+FindingValue: TypeAlias = bool | str | tuple[str, ...] | None
+"""True or False: documented as so or not so. Text: one of several (``"peripheral vein"``), a product, an ISO 8601 day,
+or a decimal number in the unit that the finding's name says. Texts: these and no others. None: known to be none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,7 +66,7 @@ class Coding:
             self._name(scheme_iri, thing)
             for words in snapshot.objects(thing, COD.text):
                 self._words[scheme_iri].append((re.compile(rf"(?<!\w){re.escape(folded(str(words)))}(?!\w)"), thing))
-        for kind in (POL.Payer, POL.LineOfBusiness, POL.Setting, POL.Source):
+        for kind in (POL.Payer, POL.LineOfBusiness, POL.Setting, POL.Request, POL.Source, POL.Policy):
             for thing in snapshot.subjects(RDF.type, kind):
                 if isinstance(thing, URIRef):
                     self._name(kind, thing)
@@ -144,6 +144,32 @@ class Coding:
         """Every name that :meth:`named` would find, for suggestions."""
         return sorted(self._names[kind])
 
+    def narrower(self, head: URIRef, name: str) -> URIRef | None:
+        """What a value names among the things that are narrower than a head."""
+        wanted = folded(name)
+        tail = f"{head.rsplit('/', 1)[-1]}-{wanted.replace(' ', '-')}"
+        for thing in self.all_narrower(head):
+            labels = {folded(str(x)) for p in (RDFS.label, SKOS.altLabel) for x in self._graph.objects(thing, p)}
+            if wanted in labels or thing.rsplit("/", 1)[-1] in (tail, wanted):
+                return thing
+        return None
+
+    def all_narrower(self, head: URIRef) -> list[URIRef]:
+        """Everything under a head, the head itself left out."""
+        found = self._graph.subjects(POL.within, head)
+        return sorted(thing for thing in found if isinstance(thing, URIRef) and thing != head)
+
+    def is_within(self, thing: URIRef, head: URIRef) -> bool:
+        return (thing, POL.within, head) in self._graph
+
+    def is_exclusive(self, head: URIRef) -> bool:
+        """Whether a claim has one thing only of what is under a head."""
+        return (head, COD.exclusive, Literal(True)) in self._graph
+
+    def none_means_unknown(self, thing: URIRef) -> bool:
+        """Whether a null for this fact says that nobody has judged it, not that it is not so."""
+        return (thing, COD.noneMeansUnknown, Literal(True)) in self._graph
+
     def in_words(self, scheme: URIRef, text: str) -> list[URIRef]:
         """What a description or note speaks of."""
         words = folded(text)
@@ -182,12 +208,23 @@ class Coding:
         fitting = [
             b for b in graph.subjects(RDF.type, POL.LineOfBusiness) if self._fits(b, claim.payer, payer, setting)
         ]
-        business = fitting[0] if len(fitting) == 1 and isinstance(fitting[0], URIRef) else unknown
+        business = self._sure(fitting, payer) or unknown
         if payer is None:
             owners = {graph.value(b, POL.ofPayer) for b in fitting}
             owner = owners.pop() if len(owners) == 1 else None
             payer = owner if isinstance(owner, URIRef) else None
         return payer or URIRef(_PAYER + "unrecognised"), business
+
+    def _sure(self, fitting: list[Node], payer: URIRef | None) -> URIRef | None:
+        """The narrowest line of business that takes in all that fit; a stranger's own lines don't count."""
+        graph = self._graph
+        if payer is None and (anyones := [b for b in fitting if graph.value(b, POL.ofPayer) is None]):
+            fitting = anyones
+        if not fitting:
+            return None
+        common = set.intersection(*({*graph.objects(b, POL.within)} for b in fitting)) - {URIRef(_BUSINESS + "any")}
+        sure = [b for b in common if common <= {*graph.objects(b, POL.within), URIRef(_BUSINESS + "any")}]
+        return sure[0] if len(sure) == 1 and isinstance(sure[0], URIRef) else None
 
     def _payer(self, payer: Payer) -> URIRef | None:
         if payer.id:
@@ -201,7 +238,7 @@ class Coding:
         owners = set(graph.objects(business, POL.ofPayer))
         indicators = {str(value) for value in graph.objects(business, POL.filingIndicator)}
         settings = set(graph.objects(business, POL.inSetting))
-        if payer is not None and payer not in owners:
+        if payer is not None and payer not in owners and (payer, POL.offers, business) not in graph:
             return False
         if sent.filing_indicator and sent.filing_indicator not in indicators:
             return False

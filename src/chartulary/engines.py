@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal, Protocol, TypeAlias
 
 import pyshacl
 import shifty
-from rdflib import Graph
+from rdflib import RDF, RDFS, Graph, URIRef
+from rdflib.namespace import SH
+
+from chartulary.namespaces import CLM, POL
 
 EngineName: TypeAlias = Literal["auto", "shifty", "pyshacl"]
 
@@ -34,24 +38,50 @@ class ShiftyEngine:
 
 
 class PyshaclEngine:
-    """pySHACL, the reference."""
+    """pySHACL, the reference; one claim at a time."""
 
     name = "pyshacl"
 
     def __init__(self, shapes: Graph, snapshot: Graph) -> None:
-        self._shapes, self._snapshot = shapes, snapshot
+        # pySHACL sees policy data only in the data graph, and derives into it: the claim goes in, and out again.
+        self._shapes, self._data = shapes, snapshot + Graph()
 
     def run(self, claim: Graph) -> Graph:
-        # pySHACL sees policy data only in the data graph, and derives into it.
-        data = self._snapshot + claim
-        _, report, _ = pyshacl.validate(data, shacl_graph=self._shapes, advanced=True, inplace=True)
-        assert isinstance(report, Graph)
-        for triple in data:
-            if triple not in self._snapshot:
-                claim.add(triple)
+        items = set(claim.subjects(RDF.type, CLM.Item))
+        added = [triple for triple in claim if triple not in self._data]
+        try:
+            for triple in added:
+                self._data.add(triple)
+            _, report, _ = pyshacl.validate(self._data, shacl_graph=self._shapes, advanced=True, inplace=True)
+            assert isinstance(report, Graph)
+            for item in items:  # rules derive about items only
+                for triple in self._data.triples((item, None, None)):
+                    claim.add(triple)
+        finally:
+            for item in items:
+                self._data.remove((item, None, None))
+            for triple in added:
+                self._data.remove(triple)
         return report
 
 
 def prepare(name: EngineName, shapes: Graph, snapshot: Graph) -> Engine:
     """The engine of that name, ready for claims; ``auto`` is the fastest for single claims."""
-    return PyshaclEngine(shapes, snapshot) if name == "pyshacl" else ShiftyEngine(shapes, snapshot)
+    facts = _what_rules_read(shapes, snapshot)
+    return PyshaclEngine(shapes, facts) if name == "pyshacl" else ShiftyEngine(shapes, facts)
+
+
+def _what_rules_read(shapes: Graph, snapshot: Graph) -> Graph:
+    """The snapshot without what no rule asks for, such as quotes: engines copy the whole for each claim."""
+    spaces = {str(p): str(shapes.value(node, SH.namespace)) for node, p in shapes.subject_objects(SH.prefix)}
+    text = " ".join(str(query) for kind in (SH.construct, SH.select) for query in shapes.objects(None, kind))
+    asked = {spaces[prefix] + name for prefix, name in re.findall(r"\b(\w+):([\w-]+)", text) if prefix in spaces}
+    asked |= {str(thing) for thing in shapes.objects() if isinstance(thing, URIRef)}
+    facts = Graph()
+    for s, p, o in snapshot:
+        # Of labels, results say those of provisions only.
+        if (str(p) in asked and p != RDFS.label) or (p == RDF.type and str(o) in asked):
+            facts.add((s, p, o))
+    for provision in snapshot.subjects(RDF.type, POL.Provision):
+        facts += snapshot.triples((provision, RDFS.label, None))
+    return facts

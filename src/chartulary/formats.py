@@ -245,7 +245,8 @@ def _cited_lines(row: Mapping[str, Any]) -> Iterator[Text]:
 
 def _change_line(change: Change) -> Text:
     published = _published(span(change.published_earliest, change.published_latest))
-    return _changed(change.label, change.effective_from, f"by {change.document}, published {published}")
+    day = change.effective_from or f"some day of {span(change.effective_earliest, change.effective_latest)}"
+    return _changed(change.label, day, f"by {change.document}, published {published}")
 
 
 def _changed(label: str, day: object, how: str) -> Text:
@@ -295,6 +296,9 @@ def _rule(row: Mapping[str, Any]) -> RenderableType:
     for word, name in (("needs", "requires"), ("must not", "prohibits"), ("when", "when"), ("unless", "unless")):
         if row.get(name):
             inner.append(Text.assemble((f"{word}: ", "bold"), " and ".join(row[name])))
+    for word, name in (("limit", "limits"), ("presumed", "presumed")):
+        for said in row.get(name) or ():
+            inner.append(Text(f"{word}: {said}", style="dim"))
     if row.get("certainty") == "maybe":
         inner.append(Text("maybe: what was published by that day leaves it open", style="yellow"))
     period = f"from {row.get('effective_from') or '(no start stated)'}"
@@ -308,7 +312,11 @@ def _rule(row: Mapping[str, Any]) -> RenderableType:
     if row["kind"] != "change":
         for change in row.get("changed_by", ()):
             inner.append(
-                _changed(change["change"], change["change_from"], f"published {_published(change['change_published'])}")
+                _changed(
+                    change["change"],
+                    change["change_from"] or "a day not stated",
+                    f"published {_published(change['change_published'])}",
+                )
             )
     return Group(*lines, Padding(Group(*inner), (0, 0, 0, 2)))
 

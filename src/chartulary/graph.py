@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
 from datetime import date
+from decimal import Decimal
 from urllib.parse import quote
 
 from rdflib import RDF, Graph, Literal, URIRef
 
-from chartulary.claim import Claim, Line, Note
-from chartulary.coding import Coding
+from chartulary.claim import Attachment, Claim, FindingValue, Line, Note
+from chartulary.coding import Coding, folded
 from chartulary.namespaces import CLM, POL, ROOT
 
 _NOTES, _SERVICES = URIRef(ROOT + "scheme/note"), URIRef(ROOT + "scheme/service")
-_PRODUCTS, _FINDINGS, _EVENTS = (URIRef(f"{ROOT}scheme/{name}") for name in ("product", "finding", "event"))
+_PRODUCTS, _FINDINGS, _DOCUMENTS, _EVENTS, _RESULTS, _ATTACHMENTS, _MEASURES = (
+    URIRef(f"{ROOT}scheme/{name}")
+    for name in ("product", "finding", "document", "event", "result", "attachment", "measure")
+)
+# A fact may be a finding, a document or an event; claims name each in the same way.
+_FACTS = ((_FINDINGS, CLM.finding), (_DOCUMENTS, CLM.shows), (_EVENTS, CLM.event))
+# Not more digits than every engine can count with.
+_NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d{1,15})?", re.ASCII)
+_IN_WORDS = {"yes": True, "true": True, "no": False, "false": False, "none": False}
+_NOT_SAID = {"unknown", "not known"}
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def iri_for(claim_id: str, position: int | None = None) -> URIRef:
@@ -35,6 +48,7 @@ def claim_graph(claim: Claim, coding: Coding) -> Graph:
 class _Writer:
     def __init__(self, graph: Graph, coding: Coding) -> None:
         self._graph, self._coding = graph, coding
+        self._records = 0
 
     def claim(self, claim: Claim) -> None:
         graph, coding, me = self._graph, self._coding, iri_for(claim.id)
@@ -56,8 +70,12 @@ class _Writer:
             self._code(me, "conditionCode", condition)
         self._notes(me, claim.notes)
         self._product(me, claim)
-        self._findings(me, claim)
-        self._events(me, claim)
+        self._patient(me, claim)
+        self._days(me, claim.submitted or days[0], days[1])
+        for name, value in claim.findings:
+            self._finding(me, name, value)
+        self._documents(me, claim)
+        self._attachments(me, claim.attachments)
         for position, line in enumerate(claim.lines, 1):
             self._line(me, iri_for(claim.id, position), claim, line, days)
 
@@ -72,6 +90,7 @@ class _Writer:
         graph.add((item, CLM.lastDay, Literal(last)))
 
     def _line(self, claim_node: URIRef, me: URIRef, claim: Claim, line: Line, days: tuple[date, date]) -> None:
+        graph = self._graph
         first, last = (line.first_day, line.last_day or line.first_day) if line.first_day else days
         self._item(me, claim_node, CLM.Line, first, last or first)
         self._code(me, "procedureCode", line.code, line.code_system)
@@ -79,15 +98,23 @@ class _Writer:
         self._code(me, "placeOfService", line.place_of_service or claim.place_of_service)
         for modifier in line.modifiers:
             self._code(me, "modifier", modifier)
+        for name, number in (("units", line.units), ("charge", line.charge)):
+            if number is not None and (measure := self._coding.named(_MEASURES, name)):
+                self._record(me, measure, number=number)
+        if (last or first) != date.max:
+            graph.add((me, CLM.lastDayNumber, Literal((last or first).toordinal())))
+        self._attachments(me, line.attachments)
         self._notes(me, line.notes)
         if line.description:
             self._words(me, line.description)
 
-    def _code(self, item: URIRef, field: str, text: str | None, sent_as: str | None = None) -> None:
+    def _code(
+        self, item: URIRef, field: str, text: str | None, sent_as: str | None = None, shows: URIRef | None = None
+    ) -> None:
         found = self._coding.code(field, text, sent_as) if text else None
         if found:
             code, scheme = found
-            self._graph.add((item, CLM[field], code))
+            self._graph.add((item, shows or CLM[field], code))
             # Codes that the register does not list still count as a code of their system.
             self._graph.add((code, POL.within, code))
             self._graph.add((code, POL.within, scheme))
@@ -109,30 +136,162 @@ class _Writer:
             if name and (product := self._coding.named(_PRODUCTS, name)):
                 self._graph.add((me, CLM.statedProduct, product))
             elif name:
+                for group in self._coding.in_words(_PRODUCTS, name):
+                    self._graph.add((me, CLM.statedProduct, group))
                 self._unused(me, f"product “{name}” is not in the register")
 
     def _unused(self, item: URIRef, what: str) -> None:
         """A misspelt name must not pass in silence: the report says that it was not used."""
         self._graph.add((item, CLM.unused, Literal(what)))
 
-    def _findings(self, me: URIRef, claim: Claim) -> None:
-        for name, value in claim.findings:
-            finding = self._coding.named(_FINDINGS, value if isinstance(value, str) else name)
-            if finding is None:
-                self._unused(me, f"finding “{name}” is not in the register")
-            else:
-                self._graph.add((me, CLM.noFinding if value in (False, None) else CLM.finding, finding))
+    # --- Facts and records --------------------------------------------------------------------------------------------
 
-    def _events(self, me: URIRef, claim: Claim) -> None:
-        dated = [(event.kind, event.date) for event in claim.history]
+    def _patient(self, me: URIRef, claim: Claim) -> None:
+        if claim.patient.birth_date:
+            self._graph.add((me, CLM.bornOn, Literal(claim.patient.birth_date)))
+        elif claim.patient.age is not None:
+            self._graph.add((me, CLM.statedAge, Literal(claim.patient.age)))
+
+    def _days(self, me: URIRef, reference: date, last: date) -> None:
+        """The day that documents are as old as (of the request; else of the service), and the last day as a number."""
+        if reference != date.min:
+            self._graph.add((me, CLM.referenceDay, Literal(reference)))
+        if last != date.max:
+            self._graph.add((me, CLM.lastDayNumber, Literal(last.toordinal())))
+
+    def _finding(self, me: URIRef, name: str, value: FindingValue) -> None:
+        if isinstance(value, str):
+            if folded(value) in _NOT_SAID:
+                return
+            value = _IN_WORDS.get(folded(value), value)
+        kind, shows = self._fact(name)
+        if kind is None and isinstance(value, str):
+            kind, shows = self._fact(value)  # "vein": "peripheral vein" says all that is needed
+            value = True
+        if kind is None:
+            self._unused(me, f"finding “{name}” is not in the register")
+        elif value is None and self._coding.none_means_unknown(kind):
+            pass
+        elif value in (None, False, ()):
+            self._none_of(me, self._facts(name))  # a test and the paper that tells of it may bear one name
+        elif isinstance(value, tuple):
+            self._list(me, name, kind, shows, value)
+        else:
+            self._graph.add((me, shows, kind))
+            if isinstance(value, str):
+                self._text(me, name, kind, shows, value)
+
+    def _fact(self, name: str) -> tuple[URIRef | None, URIRef]:
+        for scheme, shows in _FACTS:
+            if found := self._coding.named(scheme, name):
+                return found, shows
+        return None, CLM.finding
+
+    def _facts(self, name: str) -> Iterator[URIRef]:
+        for scheme, _ in _FACTS:
+            if found := self._coding.named(scheme, name):
+                yield found
+
+    def _text(self, me: URIRef, name: str, kind: URIRef, shows: URIRef, value: str) -> None:
+        if day := _as_day(value):
+            self._record(me, kind, day=day)
+        elif known := self._coding.narrower(kind, value):
+            self._graph.add((me, shows, known))
+        elif _NUMBER.fullmatch(value):
+            self._record(me, kind, number=Decimal(value))
+        elif self._coding.is_exclusive(kind):
+            self._none_of(me, self._coding.all_narrower(kind))
+            self._unused(me, f"“{value}” of finding “{name}” is not in the register: taken as none of those that are")
+        elif product := self._coding.named(_PRODUCTS, value):
+            self._record(me, kind, product=product)
+
+    def _list(self, me: URIRef, name: str, kind: URIRef, shows: URIRef, values: tuple[str, ...]) -> None:
+        """These and no others: what is under the head and not listed is denied."""
+        self._graph.add((me, shows, kind))
+        listed = [known for value in values if (known := self._coding.narrower(kind, value))]
+        for known in listed:
+            self._graph.add((me, shows, known))
+        for value in values:
+            if day := _as_day(value):
+                self._record(me, kind, day=day)
+            elif not self._coding.narrower(kind, value):
+                self._unused(me, f"“{value}” of finding “{name}” is not in the register")
+        others = self._coding.all_narrower(kind)
+        self._none_of(
+            me,
+            (
+                o
+                for o in others
+                if not any(self._coding.is_within(k, o) or self._coding.is_within(o, k) for k in listed)
+            ),
+        )
+
+    def _none_of(self, me: URIRef, things: Iterable[URIRef]) -> None:
+        for thing in things:
+            self._graph.add((me, CLM.noFinding, thing))
+
+    def _documents(self, me: URIRef, claim: Claim) -> None:
+        """Documents and what happened before, each with its day where it is known."""
+        for document in claim.documents:
+            kind = self._coding.named(_DOCUMENTS, document.kind)
+            if kind is None:
+                self._unused(me, f"document “{document.kind}” is not in the register")
+                continue
+            self._graph.add((me, CLM.shows, kind))
+            result = self._coding.named(_RESULTS, document.result) if document.result else None
+            if document.result and result is None:
+                self._unused(me, f"result “{document.result}” is not in the register")
+            if document.date or result:
+                self._record(me, kind, day=document.date, result=result)
+        happened = [(event.kind, event.date) for event in claim.history]
         if claim.submitted:
-            dated.append(("submission", claim.submitted))
-        for number, (kind, day) in enumerate(dated, 1):
-            event = self._coding.named(_EVENTS, kind)
-            if event:
+            happened.append(("submission", claim.submitted))
+        if claim.prior_authorization:
+            happened.append(("prior-approval", None))
+        for name, day in happened:
+            if event := self._coding.named(_EVENTS, name):
                 self._graph.add((me, CLM.event, event))
                 if day:
-                    node = URIRef(f"{me}:event:{number}")
-                    self._graph.add((me, CLM.dated, node))
-                    self._graph.add((node, CLM.event, event))
-                    self._graph.add((node, CLM.date, Literal(day)))
+                    self._record(me, event, day=day)
+
+    def _attachments(self, item: URIRef, attachments: tuple[Attachment, ...]) -> None:
+        for attachment in attachments:
+            kind = self._coding.named(_ATTACHMENTS, attachment.kind) if attachment.kind else None
+            if kind:
+                self._graph.add((item, CLM.shows, kind))
+                if attachment.date:
+                    self._record(item, kind, day=attachment.date)
+            else:
+                self._code(item, "attachment", attachment.kind, shows=CLM.shows)
+
+    def _record(
+        self,
+        item: URIRef,
+        kind: URIRef,
+        *,
+        day: date | None = None,
+        result: URIRef | None = None,
+        number: Decimal | None = None,
+        product: URIRef | None = None,
+    ) -> None:
+        self._records += 1
+        record = URIRef(f"{item}:record:{self._records}")
+        graph = self._graph
+        graph.add((item, CLM.record, record))
+        graph.add((record, CLM.recordOf, kind))
+        if day:
+            graph.add((record, CLM.onDay, Literal(day)))
+            graph.add((record, CLM.dayNumber, Literal(day.toordinal())))
+        if result:
+            graph.add((record, CLM.recordedResult, result))
+        if number is not None:
+            graph.add((record, CLM.recordedNumber, Literal(number)))
+        if product:
+            graph.add((record, CLM.recordedProduct, product))
+
+
+def _as_day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if _DAY.fullmatch(text) else None
+    except ValueError:
+        return None

@@ -13,7 +13,7 @@ from rdflib import Literal as RdfLiteral
 from rdflib.namespace import DCTERMS, SH, SKOS
 
 from chartulary.claim import Claim, Line
-from chartulary.coding import Coding
+from chartulary.coding import Coding, Scheme
 from chartulary.graph import iri_for
 from chartulary.namespaces import CLM, COD, POL, SHAPE
 from chartulary.snapshot import FIRST_DAY, LAST_DAY, bounds
@@ -53,6 +53,9 @@ class Change:
     label: str
     document: str
     effective_from: date | None
+    """First day of service; None where it is known within the next two bounds only."""
+    effective_earliest: date | None
+    effective_latest: date | None
     published_earliest: date | None
     published_latest: date | None
     implemented_on: date | None
@@ -283,19 +286,64 @@ class Reader:
     def _shown(self, leaf: Node, item: Node, derived: Graph) -> Iterator[str]:
         graph = self._snapshot
         if (leaf, RDF.type, POL.CodeValid) in graph:
-            for validity in _in_order(derived.objects(item, POL.outOf)):
-                yield self._label(validity)
+            for code in _in_order(derived.objects(item, CLM.shows)):
+                if any((code, POL.within, kind) in graph for kind in graph.objects(leaf, POL.expects)):
+                    out_of = set(graph.objects(code, COD.validity)) & set(derived.objects(item, POL.outOf))
+                    yield from map(self._label, _in_order(out_of))
+                    if (code, COD.heading, RdfLiteral(True)) in graph:
+                        yield f"{self._label(code)}: a heading, which is not reported itself"
             return
+        yield from self._recorded(leaf, item, derived)
         schemes = {s.iri: s for e in graph.objects(leaf, POL.expects) if (s := self._coding.scheme_of(e))}
         for place in self._places(leaf, item, derived):
             for thing in _in_order(derived.objects(place, CLM.shows)):
-                if graph.value(thing, SKOS.inScheme) in schemes:
+                if self._bears_on(thing, leaf, schemes):
                     yield self._label(thing)
                 elif unlisted := next((s for iri, s in schemes.items() if (thing, POL.within, iri) in derived), None):
                     yield f"{unlisted.noun} {self._label(thing)}"
             for thing in _in_order(derived.objects(place, CLM.noFinding)):
                 if thing in set(graph.objects(leaf, POL.expects)):
                     yield f"recorded: not so ({self._label(thing)})"
+
+    def _bears_on(self, thing: Node, leaf: Node, schemes: Mapping[URIRef, Scheme]) -> bool:
+        """Whether a thing shown tells of what a criterion expects: any code beside it, but of facts only its like."""
+        graph = self._snapshot
+        scheme = graph.value(thing, SKOS.inScheme)
+        if scheme not in schemes:
+            return False
+        if (scheme, COD.onEveryClaim, RdfLiteral(True)) in graph:
+            return True
+        return any(
+            (thing, POL.within, expected) in graph or (thing, POL.excludes, expected) in graph
+            for expected in graph.objects(leaf, POL.expects)
+        )
+
+    def _recorded(self, leaf: Node, item: Node, derived: Graph) -> Iterator[str]:
+        """What the records say of the kind that a criterion looks for, and the age where it asks for that."""
+        graph, claim = self._snapshot, derived.value(item, CLM.claim) or item
+        for kind in graph.objects(leaf, POL.recordKind):
+            for record in _in_order(derived.objects(item, POL.itemRecord)):
+                what = derived.value(record, CLM.recordOf)
+                if (what, POL.within, kind) in graph:
+                    yield self._record_in_words(what, record, derived)
+            if (claim, POL.itemLacks, kind) in derived:
+                yield f"recorded: not so ({self._label(kind)})"
+        if (leaf, RDF.type, POL.AgeUnder) in graph:
+            born, age = derived.value(claim, CLM.bornOn), derived.value(claim, CLM.statedAge)
+            if born is not None or age is not None:
+                yield f"born on {born}" if born is not None else f"age {age}"
+
+    def _record_in_words(self, what: Node | None, record: Node, derived: Graph) -> str:
+        said = [self._label(what)]
+        for name, head in (
+            (CLM.onDay, "of "),
+            (CLM.recordedResult, ""),
+            (CLM.recordedNumber, ""),
+            (CLM.recordedProduct, ""),
+        ):
+            if (value := derived.value(record, name)) is not None:
+                said.append(head + (self._label(value) if isinstance(value, URIRef) else str(value)))
+        return f"{said[0]}: {', '.join(said[1:])}"
 
     def _places(self, leaf: Node, item: Node, derived: Graph) -> list[Node]:
         where = self._snapshot.value(leaf, POL.looksAt)
@@ -384,6 +432,8 @@ class Reader:
             label=self._label(amendment),
             document=", ".join(sorted(self._label(s) for s in graph.objects(version, POL.source))),
             effective_from=_as_day(graph.value(amendment, POL.effectiveFrom)),
+            effective_earliest=_as_day(graph.value(amendment, POL.effectiveEarliest)),
+            effective_latest=_as_day(graph.value(amendment, POL.effectiveLatest)),
             published_earliest=earliest,
             published_latest=latest,
             implemented_on=_as_day(graph.value(amendment, POL.implementedOn)),

@@ -26,7 +26,29 @@ _DEFAULTS = (
     (POL.lineOfBusiness, URIRef(ROOT + "line-of-business/any")),
     (POL.setting, URIRef(ROOT + "setting/any")),
 )
+_STARTS_AND_ENDS = (
+    "effectiveFrom",
+    "effectiveEarliest",
+    "effectiveLatest",
+    "effectiveUntil",
+    "endsEarliest",
+    "endsLatest",
+)
 _PERIOD = ("possibleFrom", "certainFrom", "certainUntil", "possibleUntil")
+_LEAST, _MOST = Literal(-(10**17)), Literal(10**17)
+# Criteria that look for something among a claim's records, and where they name it.
+_RECORD_KINDS = (
+    POL.EventBefore,
+    POL.EventByService,
+    POL.EventOnService,
+    POL.DocumentWithin,
+    POL.DocumentAfterService,
+    POL.DocumentResult,
+    POL.NumberWithin,
+    POL.SameProduct,
+)
+_SOUGHT = (POL.event, POL.document, POL.measure, POL.finding)
+_KINDS = (POL.Shows, POL.CodeValid, POL.OnAnotherDay, POL.AgeUnder, POL.AllOf, POL.AnyOf, *_RECORD_KINDS)
 _OBLIGATIONS = (POL.requires, POL.prohibits)
 _CONDITIONS = (POL.when, POL.unless)
 
@@ -45,6 +67,7 @@ def fold(files: Mapping[URIRef, Graph], *, as_known_on: date | None, unknown: Un
             if knowledge.get(s) != "unknown" and knowledge.get(o) != "unknown":
                 graph.add((s, p, o))
     doubtful = {node for node, state in knowledge.items() if state == "maybe"}
+    _inherit_days(graph)
     _write_periods(graph, doubtful)
     _write_scopes(graph)
     _write_hierarchies(graph)
@@ -53,6 +76,7 @@ def fold(files: Mapping[URIRef, Graph], *, as_known_on: date | None, unknown: Un
         members[group].add(member)
     _write_criteria(graph, unknown, members)
     _write_provisions(graph, members)
+    _write_deferrals(graph)
     return graph
 
 
@@ -103,6 +127,16 @@ def _day(graph: Graph, node: Node, name: str) -> date | None:
     value = graph.value(node, POL[name])
     day = value.toPython() if isinstance(value, Literal) else None
     return day if isinstance(day, date) else None
+
+
+def _inherit_days(graph: Graph) -> None:
+    """A provision that gives no day of its own holds on those of its version."""
+    for provision in list(graph.subjects(RDF.type, POL.Provision)):
+        if not any((provision, POL[name], None) in graph for name in _STARTS_AND_ENDS):
+            version = URIRef(str(provision).partition("#")[0])
+            for name in _STARTS_AND_ENDS:
+                for day in graph.objects(version, POL[name]):
+                    graph.add((provision, POL[name], day))
 
 
 def _write_periods(graph: Graph, doubtful: set[Node]) -> None:
@@ -193,18 +227,39 @@ def _ancestors(graph: Graph, node: Node) -> Iterator[Node]:
 
 def _write_criteria(graph: Graph, unknown: Unknown, members: Mapping[Node, set[Node]]) -> None:
     default = {"review": POL.Review, "info": POL.Info}[unknown]
-    for kind in (POL.Shows, POL.CodeValid, POL.EventBefore, POL.AllOf, POL.AnyOf):
+    systems = list(graph.subjects(RDF.type, COD.CodeSystem))
+    for kind in _KINDS:
         for criterion in list(graph.subjects(RDF.type, kind)):
             stated = graph.value(criterion, POL.ifUnknown)
             graph.add((criterion, POL.asObligation, stated or default))
             graph.add((criterion, POL.asCondition, stated or POL.Info))
-            if kind == POL.Shows:
-                if graph.value(criterion, POL.looksAt) is None:
-                    graph.add((criterion, POL.looksAt, POL.ThisItem))
-                if all(_on_every_claim(graph, thing) for thing in graph.objects(criterion, POL.expects)):
-                    graph.add((criterion, POL.absentIsNotMet, Literal(True)))
+            if kind == POL.Shows and graph.value(criterion, POL.looksAt) is None:
+                graph.add((criterion, POL.looksAt, POL.ThisItem))
+            if kind == POL.CodeValid and graph.value(criterion, POL.expects) is None:
+                for system in systems:
+                    graph.add((criterion, POL.expects, system))
+            if kind in (POL.Shows, POL.OnAnotherDay) and all(
+                _on_every_claim(graph, thing) for thing in graph.objects(criterion, POL.expects)
+            ):
+                graph.add((criterion, POL.absentIsNotMet, Literal(True)))
+            if kind in _RECORD_KINDS:
+                _write_record(graph, criterion, kind)
             if criterion in members:
                 graph.add((criterion, POL.depth, Literal(_depth(members, criterion))))
+
+
+def _write_record(graph: Graph, criterion: Node, kind: URIRef) -> None:
+    for name in _SOUGHT:
+        for sought in graph.objects(criterion, name):
+            graph.add((criterion, POL.recordKind, sought))
+    if kind == POL.NumberWithin:
+        for name, bound in ((POL.atLeast, _LEAST), (POL.atMost, _MOST), (POL.moreThan, _LEAST), (POL.lessThan, _MOST)):
+            if graph.value(criterion, name) is None:
+                graph.add((criterion, name, bound))
+    # Days are counted in the rules as 1200 a year and 100 a month; so "less than three months" is one short of 300.
+    for name, short in ((POL.atMostMonths, 0), (POL.lessThanMonths, 1)):
+        for months in graph.objects(criterion, name):
+            graph.add((criterion, POL.monthSpan, Literal(int(str(months)) * 100 - short)))
 
 
 def _on_every_claim(graph: Graph, thing: Node) -> bool:
@@ -224,12 +279,35 @@ def _write_provisions(graph: Graph, members: Mapping[Node, set[Node]]) -> None:
             graph.add((provision, POL.tests, criterion))
         for criterion in conditions:
             graph.add((provision, POL.condition, criterion))
-        if not obliged:
-            graph.add((provision, POL.notice, Literal(True)))
         if graph.value(provision, POL.severity) is None:
             graph.add((provision, POL.severity, POL.Violation if obliged else POL.Info))
         severity = graph.value(provision, POL.severity)
+        # What overrides and asks a person to look does so where it overrides something, and nowhere else.
+        if not obliged and not (severity == POL.Review and (provision, POL.overrides, None) in graph):
+            graph.add((provision, POL.notice, Literal(True)))
         graph.add((provision, POL.ifUncertain, POL.Info if severity == POL.Info else POL.Review))
+
+
+def _write_deferrals(graph: Graph) -> None:
+    """``pol:outranks`` leads from a deferral or gate to each provision that it can set aside.
+
+    A deferral (a notice) leaves the other deferrals of the policy standing, a gate also other gates.
+    """
+    policy_of = dict(graph.subject_objects(POL.versionOf))
+    belonging: dict[Node, list[Node]] = defaultdict(list)
+    for provision in graph.subjects(RDF.type, POL.Provision):
+        belonging[policy_of.get(URIRef(str(provision).partition("#")[0]), provision)].append(provision)
+    suspending = set(graph.subjects(POL.suspends, None))
+    notices = set(graph.subjects(POL.notice, Literal(True)))
+    for deferral, policy in list(graph.subject_objects(POL.suspends)):
+        is_notice = deferral in notices
+        graph.add((deferral, POL.background, Literal(True)) if is_notice else (deferral, POL.gate, Literal(True)))
+        for provision in belonging[policy]:
+            if provision in suspending and (not is_notice or provision in notices):
+                continue
+            graph.add((deferral, POL.outranks, provision))
+            for criterion in list(graph.objects(deferral, POL.condition)) if is_notice else ():
+                graph.add((provision, POL.condition, criterion))
 
 
 def _closure(members: Mapping[Node, set[Node]], criteria: Iterable[Node]) -> set[Node]:

@@ -20,7 +20,12 @@ from chartulary.register import Register
 from chartulary.report import Citation, Report
 
 # A case's facts that claim JSON has a field of its own for.
-_DATES = {"statement_from": "statement_from", "statement_through": "statement_through", "submitted_on": "submitted"}
+_DATES = {
+    "statement_from": "statement_from",
+    "statement_through": "statement_through",
+    "submitted_on": "submitted",
+    "reference_date": "submitted",
+}
 
 
 def claim_json(case: dict[str, Any]) -> dict[str, Any]:
@@ -45,15 +50,20 @@ def claim_json(case: dict[str, Any]) -> dict[str, Any]:
         ],
         "product": given.get("product"),
         "donor_type": facts.pop("donor_type", None),
-        "patient": {"age": given.get("member_age")},
+        "patient": {"age": given.get("member_age"), "birth_date": facts.pop("birth_date", None)},
         "lines": [dict(_line(line)) for line in given.get("lines") or ()],
     }
     for fact, name in _DATES.items():
-        claim[name] = facts.pop(fact, None)
+        claim[name] = facts.pop(fact, None) or claim.get(name)
     if "denied_on" in facts:
         claim["history"] = [
             {"kind": "denial", "date": facts.pop("denied_on"), "reason": facts.pop("denial_reason", None)}
         ]
+    claim["documents"] = [
+        {"kind": name.replace("_", "-"), "date": fact["date"], "result": fact.get("result")}
+        for name, fact in list(facts.items())
+        if isinstance(fact, dict) and fact.get("date") and facts.pop(name)
+    ]
     claim["findings"] = dict(_findings(facts))
     return _without_blanks(claim)
 
@@ -69,7 +79,7 @@ def _findings(facts: dict[str, Any], head: str = "") -> Iterator[tuple[str, Any]
         key = (head + name).replace("_", "-")
         if isinstance(value, dict):
             yield from _findings(value, f"{head}{name}-")
-        elif isinstance(value, bool | str) or value is None:
+        else:
             yield key, value
 
 

@@ -22,7 +22,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
-from chartulary.claim import Claim, Line
+from chartulary.claim import Claim, FindingValue, Line
 from chartulary.errors import Problem
 
 MAX_DEPTH = 100
@@ -264,7 +264,7 @@ def _build(cls: Any, values: object) -> Any:
 
 def _value(hint: Any, name: str, value: Any) -> Any:
     if name == "findings":
-        return tuple(value.items())
+        return tuple((fact, _finding(said)) for fact, said in value.items())
     if get_origin(hint) in (Union, UnionType):
         hint = get_args(hint)[0]  # "X | None"
     if get_origin(hint) is tuple:
@@ -282,6 +282,14 @@ def _value(hint: Any, name: str, value: Any) -> Any:
     return value
 
 
+def _finding(said: Any) -> FindingValue:
+    if isinstance(said, list):
+        return tuple(dict.fromkeys(said)) or None
+    return (
+        said if said is None or isinstance(said, (bool, str)) else f"{Decimal(said):f}"
+    )  # numbers as text, which stays exact
+
+
 def _with_principal(items: list[Any]) -> list[Any]:
     """Take a first item that is only a code as the principal one, unless another one is said to be."""
     stated = any(isinstance(item, dict) and item.get("kind") == "principal" for item in items)
@@ -293,7 +301,10 @@ def _with_principal(items: list[Any]) -> list[Any]:
 def _plain(value: Any) -> Any:
     if is_dataclass(value):
         named = {field.name: getattr(value, field.name) for field in fields(value) if field.name not in _NOT_IN_JSON}
-        filled = {name: dict(item) if name == "findings" else _plain(item) for name, item in named.items()}
+        filled = {
+            name: {k: _plain(v) for k, v in item} if name == "findings" else _plain(item)
+            for name, item in named.items()
+        }
         return {name: item for name, item in filled.items() if item is not None and item not in ("", [], {})}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]

@@ -90,7 +90,6 @@ TERMS: dict[str, dict[str, Term]] = {
         "noneFound": Term("findings", "none", "finding", many=True),  # known that there is none
         "document": Term("documents", "Document", many=True),
         "event": Term("history", "Event", many=True),
-        "dated": Term("history", "Event", many=True),
         "line": Term("lines", "Line", many=True),
     },
     "Line": {
@@ -157,7 +156,11 @@ TERMS: dict[str, dict[str, Term]] = {
         **_DATED,
         "reason": Term("reason"),
     },
-    "Finding": {"name": Term("name", "name", "finding"), "value": Term("value", "value")},
+    "Finding": {
+        "name": Term("name", "name", "finding"),
+        "value": Term("value", "value"),
+        "only": Term("only", "text", many=True),
+    },
 }
 _BARE = frozenset(TERMS) - {"Claim", "Line", "Patient", "Attachment", "Finding"}
 
@@ -392,7 +395,7 @@ class _Reader:
                     return document
             if field == "findings":
                 document[field] = dict(values)
-                if len(document[field]) < len(set(values)):
+                if len(document[field]) < len(set(map(str, values))):
                     self._fault("a finding is said to be two different things", label)
             elif term.many:
                 document[field] = values
@@ -421,9 +424,11 @@ class _Reader:
             if not described:
                 return _scalar(term, value), _FINDING[term.kind]
             finding = self._node(value, "Finding", label)
-            if term.kind != "so" or finding.keys() != {"name", "value"}:
-                raise _Fault("must be the name of a finding, or for clm:finding a node with clm:name and clm:value")
-            return finding["name"], finding["value"]
+            if term.kind != "so" or finding.keys() not in ({"name", "value"}, {"name", "only"}):
+                raise _Fault(
+                    "must be the name of a finding, or for clm:finding a node with clm:name and clm:value (or clm:only)"
+                )
+            return finding["name"], finding.get("value", finding.get("only"))
         return _scalar(term, value)
 
 
@@ -587,7 +592,9 @@ def _block(document: dict[str, Any], kind: str, pad: str, position: int) -> str:
     return "[\n" + " ;\n".join(inner + pair for pair in pairs) + f"\n{pad}]"
 
 
-def _written_finding(name: str, value: bool | str | None) -> str:
+def _written_finding(name: str, value: bool | str | list[str] | None) -> str:
+    if isinstance(value, list):
+        return f"clm:finding [ clm:name {_text(name)} ; clm:only {' , '.join(map(_text, value))} ]"
     if isinstance(value, str):
         return f"clm:finding [ clm:name {_text(name)} ; clm:value {_text(value)} ]"
     known = next(known for known, term in TERMS["Claim"].items() if _FINDING.get(term.kind, "") is value)
