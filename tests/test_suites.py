@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -9,7 +11,6 @@ import pytest
 from rdflib import RDF
 
 from chartulary import ChartularyError, Register
-from chartulary.engines import EngineName
 from chartulary.namespaces import POL, ROOT
 from chartulary.register import data_folder
 from chartulary.suites import Expected, Suite, find_suites, read_suite, report, resolve, run
@@ -27,9 +28,18 @@ def shipped(name: str) -> Suite:
 
 
 @pytest.mark.parametrize("name", SUITES)
-@pytest.mark.parametrize("engine", ["shifty", "pyshacl"])
-def test_every_suite_passes(register: Register, name: str, engine: EngineName) -> None:
-    assert run(shipped(name), register, engine) == []
+def test_every_suite_passes(register: Register, name: str) -> None:
+    assert run(shipped(name), register, "shifty") == []
+
+
+@pytest.mark.parametrize("name", SUITES)
+def test_every_suite_passes_in_the_reference_engine(register: Register, name: str) -> None:
+    """Every example on CI; elsewhere one of three, because the reference engine is slow."""
+    suite = shipped(name)
+    some = replace(suite, examples=suite.examples[:: 1 if os.environ.get("CI") else 3])
+    left_out = {example.file for example in suite.examples} - {example.file for example in some.examples}
+    told = run(some, register, "pyshacl")
+    assert [text for text in told if text.partition(":")[0] not in left_out] == []
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
