@@ -5,7 +5,8 @@ VENV ?= .venv
 PYTHON ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
-DEMO := demo/outpatient.837 demo/professional.837 demo/office-visit.fhir.json demo/inpatient.837 demo/expanded-access.json
+DEMO := demo/outpatient.837 demo/professional.837 demo/office-visit.fhir.json demo/inpatient.837 demo/expanded-access.json \
+	demo/prior-authorization.json
 ASK := $(BIN)/chartulary ask requirements --code 38228 --payer medicare --setting outpatient
 
 .DEFAULT_GOAL := help

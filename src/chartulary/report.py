@@ -273,7 +273,9 @@ class Reader:
         leaves = list(self._leaves(criterion))
         shown = [words for leaf in leaves for words in self._shown(leaf, item, derived)]
         if shown:
-            return ", ".join(dict.fromkeys(shown))
+            aged = any((leaf, RDF.type, POL.DocumentWithin) in self._snapshot for leaf in leaves)
+            since = derived.value(derived.value(item, CLM.claim) or item, CLM.referenceDay) if aged else None
+            return ", ".join(dict.fromkeys(shown)) + (f" (counted from {since})" if since else "")
         nouns = [
             scheme.noun
             for leaf in leaves
@@ -334,16 +336,14 @@ class Reader:
                 yield f"born on {born}" if born is not None else f"age {age}"
 
     def _record_in_words(self, what: Node | None, record: Node, derived: Graph) -> str:
-        said = [self._label(what)]
-        for name, head in (
-            (CLM.onDay, "of "),
-            (CLM.recordedResult, ""),
-            (CLM.recordedNumber, ""),
-            (CLM.recordedProduct, ""),
-        ):
-            if (value := derived.value(record, name)) is not None:
-                said.append(head + (self._label(value) if isinstance(value, URIRef) else str(value)))
-        return f"{said[0]}: {', '.join(said[1:])}"
+        day = derived.value(record, CLM.onDay)
+        said = self._label(what) + (f" of {day}" if day is not None else "")
+        rest = [
+            self._label(value) if isinstance(value, URIRef) else str(value)
+            for name in (CLM.recordedResult, CLM.recordedNumber, CLM.recordedProduct)
+            if (value := derived.value(record, name)) is not None
+        ]
+        return f"{said}: {', '.join(rest)}" if rest else said
 
     def _places(self, leaf: Node, item: Node, derived: Graph) -> list[Node]:
         where = self._snapshot.value(leaf, POL.looksAt)
