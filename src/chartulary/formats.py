@@ -300,10 +300,14 @@ def _rule(row: Mapping[str, Any]) -> RenderableType:
         for said in row.get(name) or ():
             inner.append(Text(f"{word}: {said}", style="dim"))
     if row.get("certainty") == "maybe":
-        inner.append(Text("maybe: what was published by that day leaves it open", style="yellow"))
+        inner.append(Text("maybe: the sources leave open whether it held on that day, or was known", style="yellow"))
     period = f"from {row.get('effective_from') or '(no start stated)'}"
-    if row.get("effective_until"):
-        period += f" until {row['effective_until']}"
+    if row.get("effective_latest"):
+        period += f" (at the latest {row['effective_latest']})"
+    if row.get("effective_until") or row.get("ends_earliest"):
+        period += f" until {row.get('effective_until') or '(no end stated)'}"
+    if row.get("ends_earliest"):
+        period += f" (at the earliest {row['ends_earliest']})"
     where = f"; {row['scope_label']}" if row.get("scope_label") else ""
     inner.append(Text(f"{period}{where}", style="dim"))
     extra = f", implemented {row['implemented_on']}" if row.get("implemented_on") else ""
