@@ -109,6 +109,7 @@ KINDS: dict[str, tuple[str, dict[str, str]]] = {
         {
             "under-3": "a pol:DocumentWithin ; pol:document document:test ; pol:lessThanMonths 3",
             "most-6": "a pol:DocumentWithin ; pol:document document:test ; pol:atMostMonths 6",
+            "most-30-days": "a pol:DocumentWithin ; pol:document document:test ; pol:atMostDays 30",
             "positive": "a pol:DocumentResult ; pol:document document:test ; pol:result result:positive",
             "shown": "a pol:Shows ; pol:looksAt pol:ClaimItself ; pol:expects document:test",
         },
@@ -365,6 +366,20 @@ def documents(*made: str | None, result: str | None = None) -> tuple[Document, .
 def test_document_within(made: tuple[str | None, ...], asked: str, expected: str) -> None:
     request = claim("documents", documents=documents(*made), submitted=day(asked), request="prior-authorization")
     assert seen(request, "under-3", "most-6") == expected
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (("2025-02-14",), "+"),  # thirty days before 16 March, in a year without 29 February
+        (("2025-02-13",), "-"),
+        ((None,), "?"),
+        (("2024-01-01", "2025-03-16"), "+"),
+    ],
+)
+def test_document_within_days(made: tuple[str | None, ...], expected: str) -> None:
+    request = claim("documents", documents=documents(*made), submitted=day("2025-03-16"), request="prior-authorization")
+    assert seen(request, "most-30-days") == expected
 
 
 def test_the_reference_day_is_that_of_the_request_else_of_the_service() -> None:

@@ -156,6 +156,7 @@ class _Writer:
         """The day that documents are as old as (of the request; else of the service), and the last day as a number."""
         if reference != date.min:
             self._graph.add((me, CLM.referenceDay, Literal(reference)))
+            self._graph.add((me, CLM.referenceDayNumber, Literal(reference.toordinal())))
         if last != date.max:
             self._graph.add((me, CLM.lastDayNumber, Literal(last.toordinal())))
 
