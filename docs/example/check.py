@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pyshacl
-from rdflib import RDF, RDFS, SH, Graph
+from rdflib import RDF, RDFS, SH, BNode, Graph
 
 from chartulary import ChartularyError, Register
 from chartulary.namespaces import POL, ROOT
@@ -35,6 +35,7 @@ def check(folder: Path) -> list[str]:
                 (statement, "Cite the statement, or say why nothing rests on it (pol:notEncoded): one of the two")
             )
     faults = sorted(f"{str(name).removeprefix(ROOT)}: {text}" for name, text in told if (name, None, None) in own)
+    faults += sorted({f"square brackets: {text}" for name, text in told if isinstance(name, BNode)})
     for suite in find_suites(folder):
         differences = run(suite, register)
         print(f"{suite.name}: {len(suite.examples)} claims, {len(differences)} not as the suite says")
