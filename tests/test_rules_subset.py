@@ -38,23 +38,9 @@ EXPRESSIONS = {
 }
 OPERATORS = {"=", "!=", "<", "<=", ">", ">=", "+", "-", "*"}
 FUNCTIONS = {XSD.integer}
-LEAF_KINDS = frozenset(
-    {
-        POL.Shows,
-        POL.CodeValid,
-        POL.OnAnotherDay,
-        POL.EventBefore,
-        POL.EventByService,
-        POL.EventOnService,
-        POL.DocumentWithin,
-        POL.DocumentAfterService,
-        POL.DocumentResult,
-        POL.NumberWithin,
-        POL.AgeUnder,
-        POL.SameProduct,
-    }
-)
-GROUP_KINDS = frozenset({POL.AllOf, POL.AnyOf})
+ONTOLOGY = Graph().parse(ROOT / "ontology" / "policy.ttl")
+GROUP_KINDS = frozenset(ONTOLOGY.subjects(RDFS.subClassOf, POL.CriterionGroup))
+LEAF_KINDS = frozenset(ONTOLOGY.subjects(RDFS.subClassOf, POL.Criterion)) - {POL.CriterionGroup}
 OPPOSITE = {POL.met: POL.notMet, POL.notMet: POL.met}
 
 # --- Reading a query --------------------------------------------------------------------------------------------------
@@ -280,10 +266,9 @@ class Rule:
 @cache
 def domains() -> dict[Node, frozenset[Node]]:
     """Criterion kinds that a property belongs to, by the ontology: ``pol:looksAt`` stands on ``pol:Shows`` only."""
-    graph = Graph().parse(ROOT / "ontology" / "policy.ttl")
     kinds: dict[Node, frozenset[Node]] = {}
-    for prop, domain in graph.subject_objects(RDFS.domain):
-        below = frozenset(graph.transitive_subjects(RDFS.subClassOf, domain)) & (LEAF_KINDS | GROUP_KINDS)
+    for prop, domain in ONTOLOGY.subject_objects(RDFS.domain):
+        below = frozenset(ONTOLOGY.transitive_subjects(RDFS.subClassOf, domain)) & (LEAF_KINDS | GROUP_KINDS)
         if below:
             kinds[prop] = below
     return kinds | written_by_snapshots()

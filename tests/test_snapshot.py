@@ -15,7 +15,7 @@ from rdflib.namespace import DCTERMS
 from chartulary import Claim, Register
 from chartulary.claim import Line, Payer
 from chartulary.namespaces import CLM, COD, POL, ROOT
-from chartulary.snapshot import FIRST_DAY, LAST_DAY, fold
+from chartulary.snapshot import FIRST_DAY, LAST_DAY, fold, version_of
 
 ALL = Register.load()
 FILES = ALL.files
@@ -48,7 +48,7 @@ def possible(provision: Node) -> tuple[date, date]:
     """The days on which a provision may bind, read off what authors wrote."""
     written = ALL.whole
     own = any(str(name).startswith((str(POL.effective), str(POL.ends))) for name in written.predicates(provision))
-    dated = provision if own else URIRef(str(provision).partition("#")[0])
+    dated = provision if own else version_of(provision)
     first = day(written, dated, "effectiveFrom", "effectiveEarliest") or FIRST_DAY
     ends = [day(written, dated, "effectiveUntil", "endsLatest")]
     for amendment in written.subjects(POL.ends, provision):

@@ -223,7 +223,7 @@ class Coding:
         if not fitting:
             return None
         common = set.intersection(*({*graph.objects(b, POL.within)} for b in fitting)) - {URIRef(_BUSINESS + "any")}
-        sure = [b for b in common if common <= {*graph.objects(b, POL.within), URIRef(_BUSINESS + "any")}]
+        sure = [b for b in common if common <= {*graph.objects(b, POL.within)}]
         return sure[0] if len(sure) == 1 and isinstance(sure[0], URIRef) else None
 
     def _payer(self, payer: Payer) -> URIRef | None:

@@ -29,8 +29,8 @@ class ShiftyEngine:
 
     name = "shifty"
 
-    def __init__(self, shapes: Graph, snapshot: Graph) -> None:
-        self._validator = shifty.PreparedValidator([shapes, snapshot])
+    def __init__(self, shapes: Graph, facts: Graph) -> None:
+        self._validator = shifty.PreparedValidator([shapes, facts])
 
     def run(self, claim: Graph) -> Graph:
         _, report, _ = self._validator.validate(claim, in_place=True, sort_results=False)
@@ -42,9 +42,9 @@ class PyshaclEngine:
 
     name = "pyshacl"
 
-    def __init__(self, shapes: Graph, snapshot: Graph) -> None:
+    def __init__(self, shapes: Graph, facts: Graph) -> None:
         # pySHACL sees policy data only in the data graph, and derives into it: the claim goes in, and out again.
-        self._shapes, self._data = shapes, snapshot + Graph()
+        self._shapes, self._data = shapes, facts
 
     def run(self, claim: Graph) -> Graph:
         items = set(claim.subjects(RDF.type, CLM.Item))

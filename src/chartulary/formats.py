@@ -318,7 +318,7 @@ def _rule(row: Mapping[str, Any]) -> RenderableType:
             inner.append(
                 _changed(
                     change["change"],
-                    change["change_from"] or "a day not stated",
+                    change["change_from"],
                     f"published {_published(change['change_published'])}",
                 )
             )

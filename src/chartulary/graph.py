@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 from urllib.parse import quote
@@ -71,7 +71,7 @@ class _Writer:
         self._notes(me, claim.notes)
         self._product(me, claim)
         self._patient(me, claim)
-        self._days(me, claim.submitted or days[0], days[1])
+        self._reference(me, claim.submitted or days[0])
         for name, value in claim.findings:
             self._finding(me, name, value)
         self._documents(me, claim)
@@ -88,9 +88,10 @@ class _Writer:
         graph.add((claim, CLM.part, item))
         graph.add((item, CLM.firstDay, Literal(first)))
         graph.add((item, CLM.lastDay, Literal(last)))
+        if last != date.max:
+            graph.add((item, CLM.lastDayNumber, Literal(last.toordinal())))
 
     def _line(self, claim_node: URIRef, me: URIRef, claim: Claim, line: Line, days: tuple[date, date]) -> None:
-        graph = self._graph
         first, last = (line.first_day, line.last_day or line.first_day) if line.first_day else days
         self._item(me, claim_node, CLM.Line, first, last or first)
         self._code(me, "procedureCode", line.code, line.code_system)
@@ -101,8 +102,6 @@ class _Writer:
         for name, number in (("units", line.units), ("charge", line.charge)):
             if number is not None and (measure := self._coding.named(_MEASURES, name)):
                 self._record(me, measure, number=number)
-        if (last or first) != date.max:
-            graph.add((me, CLM.lastDayNumber, Literal((last or first).toordinal())))
         self._attachments(me, line.attachments)
         self._notes(me, line.notes)
         if line.description:
@@ -152,29 +151,28 @@ class _Writer:
         elif claim.patient.age is not None:
             self._graph.add((me, CLM.statedAge, Literal(claim.patient.age)))
 
-    def _days(self, me: URIRef, reference: date, last: date) -> None:
-        """The day that documents are as old as (of the request; else of the service), and the last day as a number."""
-        if reference != date.min:
-            self._graph.add((me, CLM.referenceDay, Literal(reference)))
-            self._graph.add((me, CLM.referenceDayNumber, Literal(reference.toordinal())))
-        if last != date.max:
-            self._graph.add((me, CLM.lastDayNumber, Literal(last.toordinal())))
+    def _reference(self, me: URIRef, day: date) -> None:
+        """The day as of which documents are so old: of the request, else of the service."""
+        if day != date.min:
+            self._graph.add((me, CLM.referenceDay, Literal(day)))
+            self._graph.add((me, CLM.referenceDayNumber, Literal(day.toordinal())))
 
     def _finding(self, me: URIRef, name: str, value: FindingValue) -> None:
         if isinstance(value, str):
             if folded(value) in _NOT_SAID:
                 return
             value = _IN_WORDS.get(folded(value), value)
-        kind, shows = self._fact(name)
-        if kind is None and isinstance(value, str):
-            kind, shows = self._fact(value)  # "vein": "peripheral vein" says all that is needed
-            value = True
-        if kind is None:
+        facts = self._facts(name)
+        if not facts and isinstance(value, str):
+            facts, value = self._facts(value), True  # "vein": "peripheral vein" says all that is needed
+        if not facts:
             self._unused(me, f"finding “{name}” is not in the register")
-        elif value is None and self._coding.none_means_unknown(kind):
-            pass
-        elif value in (None, False, ()):
-            self._none_of(me, self._facts(name))  # a test and the paper that tells of it may bear one name
+            return
+        kind, shows = facts[0]
+        if value is None and self._coding.none_means_unknown(kind):
+            return
+        if value in (None, False, ()):
+            self._none_of(me, (fact for fact, _ in facts))  # a test and the paper that tells of it may bear one name
         elif isinstance(value, tuple):
             self._list(me, name, kind, shows, value)
         else:
@@ -182,16 +180,9 @@ class _Writer:
             if isinstance(value, str):
                 self._text(me, name, kind, shows, value)
 
-    def _fact(self, name: str) -> tuple[URIRef | None, URIRef]:
-        for scheme, shows in _FACTS:
-            if found := self._coding.named(scheme, name):
-                return found, shows
-        return None, CLM.finding
-
-    def _facts(self, name: str) -> Iterator[URIRef]:
-        for scheme, _ in _FACTS:
-            if found := self._coding.named(scheme, name):
-                yield found
+    def _facts(self, name: str) -> list[tuple[URIRef, URIRef]]:
+        """What a name stands for, each with how a claim shows it; the first is meant where one is said to be so."""
+        return [(found, shows) for scheme, shows in _FACTS if (found := self._coding.named(scheme, name))]
 
     def _text(self, me: URIRef, name: str, kind: URIRef, shows: URIRef, value: str) -> None:
         if day := _as_day(value):
@@ -208,24 +199,21 @@ class _Writer:
 
     def _list(self, me: URIRef, name: str, kind: URIRef, shows: URIRef, values: tuple[str, ...]) -> None:
         """These and no others: what is under the head and not listed is denied."""
-        self._graph.add((me, shows, kind))
-        listed = [known for value in values if (known := self._coding.narrower(kind, value))]
-        for known in listed:
-            self._graph.add((me, shows, known))
+        graph, coding = self._graph, self._coding
+        graph.add((me, shows, kind))
+        listed = []
         for value in values:
-            if day := _as_day(value):
+            known, day = coding.narrower(kind, value), _as_day(value)
+            if known:
+                listed.append(known)
+                graph.add((me, shows, known))
+            if day:
                 self._record(me, kind, day=day)
-            elif not self._coding.narrower(kind, value):
+            elif not known:
                 self._unused(me, f"“{value}” of finding “{name}” is not in the register")
-        others = self._coding.all_narrower(kind)
-        self._none_of(
-            me,
-            (
-                o
-                for o in others
-                if not any(self._coding.is_within(k, o) or self._coding.is_within(o, k) for k in listed)
-            ),
-        )
+        for other in coding.all_narrower(kind):
+            if not any(coding.is_within(known, other) or coding.is_within(other, known) for known in listed):
+                graph.add((me, CLM.noFinding, other))
 
     def _none_of(self, me: URIRef, things: Iterable[URIRef]) -> None:
         for thing in things:

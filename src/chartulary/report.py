@@ -16,7 +16,7 @@ from chartulary.claim import Claim, Line
 from chartulary.coding import Coding, Scheme
 from chartulary.graph import iri_for
 from chartulary.namespaces import CLM, COD, POL, SHAPE
-from chartulary.snapshot import FIRST_DAY, LAST_DAY, bounds
+from chartulary.snapshot import FIRST_DAY, LAST_DAY, bounds, version_of
 
 Outcome: TypeAlias = Choice["violation", "review", "info", "overridden"]
 ClaimOutcome: TypeAlias = Choice["violation", "needs-review", "conformant", "not-applicable"]
@@ -204,7 +204,7 @@ class Reader:
         asked = broken or self._obligations(provision, item, derived, required=POL.unknown, prohibited=POL.unknown)
         repairs = [r for criterion, wanted in broken if wanted and (r := self._repair(criterion, item, derived))]
         stronger = _in_order(s for s in derived.objects(item, POL.yieldsTo) if (s, POL.overrides, provision) in graph)
-        version = self._version(provision)
+        version = version_of(provision)
         first, last = (_as_day(derived.value(item, name)) for name in (CLM.firstDay, CLM.lastDay))
         return Finding(
             outcome=outcome,
@@ -425,7 +425,7 @@ class Reader:
         return self._changed_by[provision]
 
     def _change(self, amendment: Node) -> Change:
-        graph, version = self._snapshot, self._version(amendment)
+        graph, version = self._snapshot, version_of(amendment)
         earliest, latest = bounds(graph, version, "published")
         return Change(
             amendment=str(amendment),
@@ -464,11 +464,8 @@ class Reader:
             )
         return self._citations[statement]
 
-    def _version(self, node: Node) -> URIRef:
-        return URIRef(str(node).partition("#")[0])
-
     def _policy(self, provision: Node) -> str:
-        version = self._version(provision)
+        version = version_of(provision)
         return str(self._snapshot.value(version, POL.versionOf) or version)
 
     def _label(self, node: Node | None) -> str:

@@ -36,8 +36,10 @@ _STARTS_AND_ENDS = (
 )
 _PERIOD = ("possibleFrom", "certainFrom", "certainUntil", "possibleUntil")
 _LEAST, _MOST = Literal(-(10**17)), Literal(10**17)
-# Criteria that look for something among a claim's records, and where they name it.
-_RECORD_KINDS = (
+_KINDS = (
+    POL.Shows,
+    POL.CodeValid,
+    POL.OnAnotherDay,
     POL.EventBefore,
     POL.EventByService,
     POL.EventOnService,
@@ -45,10 +47,13 @@ _RECORD_KINDS = (
     POL.DocumentAfterService,
     POL.DocumentResult,
     POL.NumberWithin,
+    POL.AgeUnder,
     POL.SameProduct,
+    POL.AllOf,
+    POL.AnyOf,
 )
+# Where a criterion names what it looks for among a claim's records.
 _SOUGHT = (POL.event, POL.document, POL.measure, POL.finding)
-_KINDS = (POL.Shows, POL.CodeValid, POL.OnAnotherDay, POL.AgeUnder, POL.AllOf, POL.AnyOf, *_RECORD_KINDS)
 _OBLIGATIONS = (POL.requires, POL.prohibits)
 _CONDITIONS = (POL.when, POL.unless)
 
@@ -117,6 +122,11 @@ def _knowledge(files: Mapping[URIRef, Graph], as_known_on: date | None) -> dict[
     return states
 
 
+def version_of(node: Node) -> URIRef:
+    """The policy version whose file a provision or amendment stands in."""
+    return URIRef(str(node).partition("#")[0])
+
+
 def bounds(graph: Graph, node: Node, name: str) -> tuple[date | None, date | None]:
     """Earliest and latest value of a date that may be exact (``nameOn``/``nameFrom``…) or known within bounds."""
     exact = _day(graph, node, name + "On")
@@ -133,7 +143,7 @@ def _inherit_days(graph: Graph) -> None:
     """A provision that gives no day of its own holds on those of its version."""
     for provision in list(graph.subjects(RDF.type, POL.Provision)):
         if not any((provision, POL[name], None) in graph for name in _STARTS_AND_ENDS):
-            version = URIRef(str(provision).partition("#")[0])
+            version = version_of(provision)
             for name in _STARTS_AND_ENDS:
                 for day in graph.objects(version, POL[name]):
                     graph.add((provision, POL[name], day))
@@ -242,8 +252,7 @@ def _write_criteria(graph: Graph, unknown: Unknown, members: Mapping[Node, set[N
                 _on_every_claim(graph, thing) for thing in graph.objects(criterion, POL.expects)
             ):
                 graph.add((criterion, POL.absentIsNotMet, Literal(True)))
-            if kind in _RECORD_KINDS:
-                _write_record(graph, criterion, kind)
+            _write_record(graph, criterion, kind)
             if criterion in members:
                 graph.add((criterion, POL.depth, Literal(_depth(members, criterion))))
 
@@ -296,7 +305,7 @@ def _write_deferrals(graph: Graph) -> None:
     policy_of = dict(graph.subject_objects(POL.versionOf))
     belonging: dict[Node, list[Node]] = defaultdict(list)
     for provision in graph.subjects(RDF.type, POL.Provision):
-        belonging[policy_of.get(URIRef(str(provision).partition("#")[0]), provision)].append(provision)
+        belonging[policy_of.get(version_of(provision), provision)].append(provision)
     suspending = set(graph.subjects(POL.suspends, None))
     notices = set(graph.subjects(POL.notice, Literal(True)))
     for deferral, policy in list(graph.subject_objects(POL.suspends)):

@@ -285,9 +285,9 @@ def _value(hint: Any, name: str, value: Any) -> Any:
 def _finding(said: Any) -> FindingValue:
     if isinstance(said, list):
         return tuple(dict.fromkeys(said)) or None
-    return (
-        said if said is None or isinstance(said, (bool, str)) else f"{Decimal(said):f}"
-    )  # numbers as text, which stays exact
+    if said is None or isinstance(said, (bool, str)):
+        return said
+    return f"{Decimal(said):f}"  # a number as text, which stays exact
 
 
 def _with_principal(items: list[Any]) -> list[Any]:
