@@ -36,10 +36,8 @@ _STARTS_AND_ENDS = (
 )
 _PERIOD = ("possibleFrom", "certainFrom", "certainUntil", "possibleUntil")
 _LEAST, _MOST = Literal(-(10**17)), Literal(10**17)
-_KINDS = (
-    POL.Shows,
-    POL.CodeValid,
-    POL.OnAnotherDay,
+# Criteria that look for something among a claim's records, and where they name it.
+_RECORD_KINDS = (
     POL.EventBefore,
     POL.EventByService,
     POL.EventOnService,
@@ -47,13 +45,10 @@ _KINDS = (
     POL.DocumentAfterService,
     POL.DocumentResult,
     POL.NumberWithin,
-    POL.AgeUnder,
     POL.SameProduct,
-    POL.AllOf,
-    POL.AnyOf,
 )
-# Where a criterion names what it looks for among a claim's records.
 _SOUGHT = (POL.event, POL.document, POL.measure, POL.finding)
+_KINDS = (POL.Shows, POL.CodeValid, POL.OnAnotherDay, POL.AgeUnder, POL.AllOf, POL.AnyOf, *_RECORD_KINDS)
 _OBLIGATIONS = (POL.requires, POL.prohibits)
 _CONDITIONS = (POL.when, POL.unless)
 
@@ -252,7 +247,8 @@ def _write_criteria(graph: Graph, unknown: Unknown, members: Mapping[Node, set[N
                 _on_every_claim(graph, thing) for thing in graph.objects(criterion, POL.expects)
             ):
                 graph.add((criterion, POL.absentIsNotMet, Literal(True)))
-            _write_record(graph, criterion, kind)
+            if kind in _RECORD_KINDS:
+                _write_record(graph, criterion, kind)
             if criterion in members:
                 graph.add((criterion, POL.depth, Literal(_depth(members, criterion))))
 
