@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
+import io
+import pickle
+import random
 import time
 from collections.abc import Iterator
 from datetime import date
@@ -14,7 +18,9 @@ from hypothesis import strategies as st
 
 from chartulary.claim import Attachment, Claim, Diagnosis, Line, Note, OccurrenceCode, Payer, Procedure, ValueCode
 from chartulary.errors import Problem
+from chartulary.readers import read_claims_from, x12_segments
 from chartulary.readers.x12 import read_x12
+from chartulary.readers.x12_parts import Part, encoding_of, parts, read_part
 
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus" / "claims" / "x12"
 
@@ -566,6 +572,240 @@ def test_one_character_changed(data: st.DataObject) -> None:
     text = x12(INPATIENT)
     place = data.draw(st.integers(0, len(text) - 1))
     check(text[:place] + data.draw(st.characters() | st.sampled_from("*~:\n")) + text[place + 1 :])
+
+
+# Runs of segments and parts of files are only faster
+
+
+def file(claims: int, *, per_set: int = 4, line_end: str = "\n") -> str:
+    """Return an interchange of sets with so many claims, each in a subscriber loop of its own."""
+    body = []
+    for first in range(0, claims, per_set):
+        numbers = range(first, min(first + per_set, claims))
+        loops = "~".join(f"{SUBSCRIBER}~{CLAIM}~HI*ABK:C8331*BG:30~{LINE}".replace("PCN1", f"PCN{n}") for n in numbers)
+        segments = f"ST*837*{first:04}*005010X223A2~BHT*0019*00*1*20250711*0932*CH~{BILLING}~{loops}".split("~")
+        body += [*segments, f"SE*{len(segments) + 1}*{first:04}"]
+    head, tail = x12("").split("ST*")[0], x12("").split("~")[-3:]
+    return (head + "~".join([*body, *tail])).replace("~", f"~{line_end}")
+
+
+def mangled(text: str, rng: random.Random) -> str:
+    """Return the text with one to three small faults."""
+    for _ in range(rng.randint(1, 3)):
+        segments = text.split("~")
+        at, place = rng.randrange(len(segments)), rng.randrange(len(text) + 1)
+        match rng.randrange(8):
+            case 0:
+                del segments[at]
+            case 1:
+                segments.insert(at, rng.choice(segments))
+            case 2:
+                segments[at] = rng.choice(
+                    ("", " ", "\n", "TA1*1", "ISA*00*x", "HI*BK>1", "SE*1", "IEA", "NM1*PR*2* X ")
+                )
+            case 3:
+                old, new = rng.sample("*:|>~\n\r #A0", 2)
+                segments = text.replace(old, new, rng.choice((1, 99999))).split("~")
+            case 4:
+                segments = (
+                    text[:place] + rng.choice(("*", "~", ":", "\n", "\t", " ", "\ufeff", "é")) + text[place:]
+                ).split("~")
+            case 5:
+                segments = text[:place].split("~")
+            case 6:
+                segments = (text + text).split("~")
+            case _:
+                segments[at] += rng.choice((" ", "\r\n", "*", "*X"))
+        text = "~".join(segments)
+    return text
+
+
+def whole(text: str) -> list[Claim | Problem]:
+    return list(read_x12(text, source="f"))
+
+
+def cut(text: str, size: int) -> list[Part]:
+    return list(parts(io.BytesIO(text.encode()), encoding="utf-8", size=size))
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_runs_and_parts_change_nothing(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(seed)
+    text = file(rng.randint(4, 12), per_set=rng.randint(1, 6), line_end=rng.choice(("", "\n", "\r\n")))
+    if seed >= 10:
+        text = mangled(text, rng)
+    quick = whole(text)
+    assert [item for part in cut(text, rng.choice((1, 2000))) for item in read_part(part, source="f")] == quick
+    monkeypatch.setattr(x12_segments, "_run_end", lambda *_: -1)  # every segment cut with care
+    assert whole(text) == quick
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("BG:30", "BE:80:::x"),
+        ("BG:30", "BG"),
+        ("BG:30", "DR:018*DR:019"),
+        ("HI*ABK:", "HI*ABK>"),
+        ("*UN*1", "*UN*x"),
+        ("*UN*1", ""),
+        ("*100.50*UN", "*1OO*UN"),
+        ("HC:38228", "HC>38228"),
+        ("SV2*0874", "SV2*874"),
+        ("SV2*0874", "SV2*"),
+        ("DTP*472*D8*20250626", "DTP*472*D8*20250626~DTP*472*D8*20250627~DTP*573*D8*x"),
+        ("DTP*472*D8*20250626", "DTP*472*D8*20250631"),
+        ("DTP*472*D8*20250626", "REF*G1*LINEAUTH~REF*6R*1~AMT*D*5~NM1*72*1*X"),
+        ("~LX*", "~REF*G1*AUTH~REF*G1*OTHER~NTE*ADD*TEXT~NTE*ADD~AMT*F3*1~LX*"),
+        ("~LX*", "~SBR*S*18*******CI~AMT*D*5~LX*"),
+        ("~LX*", "~DTP*434*RD8*20250601-20250630~DTP*434*D8*20250701~DTP*435*D8*x~LX*"),
+        ("~LX*", "~DTP*434*D8*20250601~DTP*435*DT*202506011530~DTP*096*TM*1200~LX*"),
+        ("LX*1", "LX"),
+        ("LX*1", "LX*x"),
+        ("LX*1", "LX*3"),
+        ("CLM*PCN1", "CLM*"),
+        ("***13:A:1", "***13:A"),
+        ("***13:A:1", "***1:A:1"),
+        ("***13:A:1", "***13>A>1"),
+        ("*100.50***", "*x***"),
+        ("SBR*P", "SBR*P*18~SBR*S"),
+        ("NM1*IL", "NM1*QC"),
+        ("NM1*PR*2", "NM1*PR*2*FIRST~NM1*PR*1"),
+        ("D8*19601111", "D8*19601131"),
+        ("~DMG", "~PAT*19~DMG"),
+        ("HL*2*1*22*0~", "HL*2*1*22*0~HL*3*2*23*0~PAT*19~"),
+        ("HL*2*1*22*0~", "HL*3*9*23*0~PAT*19~"),
+        ("HL*2*1*22*0~", ""),
+        ("HL*2*1*22*0~", "HL*2*1*24*0~"),
+        ("~SE*", "~N3*X~N4*Y"),
+    ],
+)
+@pytest.mark.parametrize("which", [1, -1])
+def test_what_is_not_everyday_is_read_as_ever(old: str, new: str, which: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = file(3, per_set=3, line_end="")
+    head, *tail = text.split(old)
+    assert tail, old
+    place = 1 if which > 0 else len(tail)
+    text = old.join((head, *tail[: place - 1])) + new + old.join(tail[place - 1 :])
+    text = text.partition("~N4*Y")[0] + "~" if "N4*Y" in new else text
+    quick = whole(text)
+    assert [item for part in cut(text, 1) for item in read_part(part, source="f")] == quick
+    monkeypatch.setattr(x12_segments, "_run_end", lambda *_: -1)
+    assert whole(text) == quick
+
+
+@pytest.mark.parametrize("end", ["", "*0", "*0*ISA*00*1234567890*" + file(1), "*" + "0" * 70_000 + "~"])
+def test_a_loop_that_breaks_off_is_no_place_to_cut(end: str) -> None:
+    text = file(12, per_set=12, line_end="").rpartition("HL*2*1*22*0~")[0] + "HL*2*1*22" + end
+    found = cut(text, 1)
+    assert len(found) > 1
+    assert [item for part in found for item in read_part(part, source="f")] == whole(text)
+
+
+def test_a_separator_learnt_is_known_to_every_part() -> None:
+    pieces = file(12, per_set=12, line_end="").split("HI*ABK:C8331*BG:30")
+    pieces[4:6] = [pieces[4] + "HI*ABK>C8331" + pieces[5].replace("13:A:1", "13:A>1")]
+    text = "HI*ABK:C8331*BG:30".join(pieces)
+    found = cut(text, 1)
+    assert len(found) > 1
+    assert [item for part in found for item in read_part(part, source="f")] == whole(text)
+
+
+@pytest.mark.parametrize("line_end", ["", "\n", "\r\n"])
+def test_parts_are_many_and_travel(line_end: str) -> None:
+    text = file(40, per_set=15, line_end=line_end)
+    found = cut(text, 3000)
+    assert len(found) > 3
+    assert all(3000 <= len(part.text) < 4500 for part in found[:-1])
+    assert "".join(part.text for part in found) == text
+    assert [part.last for part in found] == [False] * (len(found) - 1) + [True]
+    items = [item for part in pickle.loads(pickle.dumps(found)) for item in read_part(part, source="f")]
+    assert items == whole(text)
+    assert len({item.id for item in items if isinstance(item, Claim)}) == 40
+
+
+def test_miscounts_are_told_once_at_the_end() -> None:
+    text = file(40).replace("SE*", "SE*9")
+    items = [item for part in cut(text, 1) for item in read_part(part, source="f")]
+    assert items == whole(text)
+    assert "9 more like it" in str(items[-1])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("*T*:~", "*T*>~"),  # CLM05 teaches the separator
+        ("BHT*", "\tBHT*"),
+        ("~BHT", "~~BHT"),
+        ("~BHT", "~\nBHT"),
+        ("~GS*", "~TA1*000010216*250710*1705*A*000~GS*"),
+        ("ST*837*0000", "S7*837*0000"),
+        ("ISA*", "Dear Sir, ISA*"),
+    ],
+)
+def test_what_is_not_everyday_is_one_part(old: str, new: str) -> None:
+    text = file(30, per_set=30, line_end="").replace(old, new, 1)
+    (part,) = cut(text, 1)
+    assert list(read_part(part, source="f")) == whole(text)
+
+
+def test_one_odd_place_leaves_the_parts_before_it() -> None:
+    text = file(60, per_set=30, line_end="")
+    half = text.index("ST*837*0030")
+    found = cut(text[:half] + "~" + text[half:], 1)
+    assert len(found) > 20
+    assert len(found[-1].text) > len(text) // 2
+
+
+def test_parts_read_no_further_than_they_must() -> None:
+    class Stream(io.BytesIO):
+        taken = 0
+
+        def read(self, size: int | None = -1) -> bytes:
+            data = super().read(size)
+            self.taken += len(data)
+            return data
+
+    stream = Stream(file(10_000, per_set=500).encode())
+    found = parts(stream, encoding="utf-8", size=100_000)
+    assert len(next(found).text) < 101_000
+    assert stream.taken <= 1 << 20
+    assert sum(len(part.text) < 101_000 for part in found) > 20
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding"),
+    [
+        (file(2).encode(), "utf-8-sig"),
+        (codecs.BOM_UTF8 + file(2).replace("DOE", "DÖE").encode(), "utf-8-sig"),
+        (codecs.BOM_UTF16_LE + file(2).encode("utf-16-le"), "utf-16"),
+        (codecs.BOM_UTF16_BE + file(2).encode("utf-16-be"), "utf-16"),
+        (file(2).replace("DOE", "DÖE").encode("latin-1"), "latin-1"),
+        ((" " * 2_000_000).join(("ISA*", file(2).replace("DOE", "DÖE"))).encode("latin-1"), "latin-1"),
+        (b" " * 300 + file(2).replace("DOE", "DÖE").encode("latin-1"), None),
+        (codecs.BOM_UTF8 + file(2).replace("DOE", "DÖE").encode("latin-1"), None),
+        (codecs.BOM_UTF16_LE + file(2).encode("utf-16-le") + b"x", None),
+        (file(2).encode() + b"\0", None),
+        (b"", None),
+        (b"ISAAC", None),
+        (b"{}", None),
+    ],
+)
+def test_encoding(data: bytes, encoding: str | None) -> None:
+    assert encoding_of(io.BytesIO(data)) == encoding
+    if encoding:
+        found = parts(io.BytesIO(data), encoding=encoding, size=1)
+        assert [item for part in found for item in read_part(part, source="f")] == list(
+            read_claims_from(data, source="f")
+        )
+
+
+def test_reading_is_fast_whatever_is_in_the_way() -> None:
+    """A tenth of what one core does, so that only a slip by an order of magnitude fails."""
+    text = file(2000, per_set=100)
+    started = time.process_time()
+    assert len(whole(text)) == 2000
+    assert time.process_time() - started < 1
 
 
 # Real files: claims, faults and warnings of each

@@ -9,10 +9,12 @@ costs that claim and never lends its lines or payers to a neighbour.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import fields, make_dataclass
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -29,14 +31,8 @@ from chartulary.claim import (
     ValueCode,
 )
 from chartulary.errors import Problem
+from chartulary.readers.x12_segments import Delimiters, Run, Segment, cut
 
-# Not str.strip() and not \s: those also eat U+001C to U+001F, which are common delimiters.
-_BLANK = " \t\r\n\ufeff"
-_ISA = re.compile(r"ISA([^A-Za-z0-9 \r\n])")
-_ISA_LENGTH = 400
-"""No ISA is longer (the standard says 106 characters), however it is padded or indented."""
-_SEGMENT_LENGTH = 65_536
-"""No segment is longer; what is, has lost its terminator."""
 _COMPONENT = re.compile(r"[A-Za-z0-9]{1,3}([^A-Za-z0-9 .-])")
 _FACILITY = re.compile(r"[A-Za-z0-9]{2}([^A-Za-z0-9 ])[A-Za-z]?\1[A-Za-z0-9]")
 """CLM05, whatever the component separator."""
@@ -48,6 +44,7 @@ _IDENTIFIERS = (
     " ISA GS ST SE GE IEA TA1"
 )
 _KNOWN = frozenset(_IDENTIFIERS.split())
+_FORMS = ("837I", "837P")
 _GUIDES = {"X096": "837I", "X098": "837P", "X222": "837P", "X223": "837I"}
 _TRANSACTIONS = {
     "270": "eligibility inquiry",
@@ -67,125 +64,34 @@ _DIAGNOSES |= {f"A{qualifier}": kind for qualifier, kind in _DIAGNOSES.items()} 
 _PROCEDURES = {"BR": "principal", "BQ": "other", "BBR": "principal", "BBQ": "other"}
 _CODES = {*_DIAGNOSES, *_PROCEDURES, "BE", "BG", "BH", "BI", "DR"}
 _CLAIM_DATES = {
-    "434": ("statement date", ("statement_from", "statement_through")),
-    "435": ("admission date", ("admission",)),
-    "096": ("discharge date", ("discharge",)),  # a day in 837P; in 837I only an hour (TM)
+    "434": ("DTP*434 statement date", ("statement_from", "statement_through")),
+    "435": ("DTP*435 admission date", ("admission",)),
+    "096": ("DTP*096 discharge date", ("discharge",)),  # a day in 837P; in 837I only an hour (TM)
 }
+_PAYER_ELEMENTS = ((1, "responsibility"), (3, "group_number"), (9, "filing_indicator"))  # of SBR
 _SUBSCRIBER_PARTS = {
     "SBR": "SBR segment (loop 2000B)",
     "IL": "subscriber (NM1*IL, loop 2010BA)",
 }
+_PADDING = ("",) * 9
+"""Elements that a handler may look at and a segment may lack."""
+_CACHED = 8192
+"""Texts of one kind (days, amounts, codes) whose reading is remembered: claims repeat them."""
 
 
 def read_x12(text: str, *, source: str) -> Iterator[Claim | Problem]:
     """Read every 837 claim of an X12 file, in order, with what could not be read along the way."""
-    reader = _Reader(source)
-    for segment in _segments(text):
-        reader.read(segment)
-        yield from reader.drain()
+    reader = Reader(source)
+    yield from reader.read(cut(text))
     reader.finish()
     yield from reader.drain()
 
 
-class _Segment(NamedTuple):
-    number: int
-    elements: list[str]
-    component: str
-    trouble: str = ""
-    """Why the segment could not be cut out of the text, if so."""
-
-
-class _Delimiters(NamedTuple):
-    element: str
-    component: str
-    terminator: str
-    end: int
-    """Where the segment after ISA begins."""
-
-
-def _segments(text: str) -> Iterator[_Segment]:
-    """Cut the text into segments, numbered from 1; each ISA sets the delimiters anew."""
-    starts = (match.start() for match in islice(_ISA.finditer(text), 1000))
-    position = next((start for start in starts if _delimiters(text, start)), None)
-    if position is None:
-        yield _Segment(1, [], "", "no readable ISA segment: this is not an X12 file, or it is cut short")
-        return
-    if text[:position].strip(_BLANK + "ï»¿"):  # a byte order mark may come decoded as Latin-1
-        yield _Segment(0, [], "", "what stands before the first readable ISA segment was not read")
-    number = 0
-    gap = re.compile(f"[{_BLANK}]*")
-    delimiters = None
-    while True:
-        match = gap.match(text, position)
-        position = match.end() if match else position
-        if position >= len(text):
-            return
-        number += 1
-        if _ISA.match(text, position) and (found := _delimiters(text, position)):
-            delimiters, position = found, found.end
-            gap = re.compile(f"[{_BLANK}{re.escape(delimiters.terminator)}]*")  # "~~" is no segment
-            new_isa = re.compile("ISA{0}0[0-9]{0}[^{0}]{{10}}{0}".format(re.escape(delimiters.element)))
-            yield _Segment(number, ["ISA"], delimiters.component)
-            continue
-        assert delimiters
-        end = text.find(delimiters.terminator, position)
-        stop = len(text) if end < 0 else end
-        if stop - position > _SEGMENT_LENGTH:
-            yield _Segment(number, [], "", f"segment without a terminator in {_SEGMENT_LENGTH} characters")
-            position = stop + 1
-            continue
-        raw = text[position:stop]
-        if cut := new_isa.search(raw, 1):  # a file that was cut short, and another one appended to it
-            yield _Segment(number, [], "", "the interchange breaks off in this segment, where a new ISA begins")
-            position += cut.start()
-            continue
-        if end < 0 and not raw.startswith("IEA"):
-            if raw.strip(_BLANK + "\x00\x1a"):  # old end-of-file marks
-                yield _Segment(number, [], "", "the file ends inside this segment (no terminator), so it is cut short")
-            return
-        elements = raw.strip(_BLANK).replace("\r", "").replace("\n", "").split(delimiters.element)
-        yield _Segment(number, [element.strip(" ") for element in elements], delimiters.component)
-        position = stop + 1
-
-
-def _delimiters(text: str, start: int) -> _Delimiters | None:
-    """Delimiters of the ISA at ``start``, best taken from its seam with GS: its length and ISA16 may be wrong."""
-    element = text[start + 3]
-    window = text[start : start + _ISA_LENGTH]
-    for match in re.finditer("{0}([^{0}]*?)(?=GS{0})".format(re.escape(element)), window):
-        seam = match[1]  # ISA16, terminator, blanks
-        marks = seam.rstrip(_BLANK)
-        line_end = next((char for char in "\n\r\t" if char in seam[len(marks) :]), "")
-        end = start + match.end()
-        if window.count(element, 0, match.start()) < 12:  # a sender that is called "GS"
-            continue
-        if len(marks) > 1 and not marks[-1].isalnum():
-            return _Delimiters(element, _component(marks[0]), marks[-1], end)
-        if line_end:
-            stop = text.find(line_end, end, end + _ISA_LENGTH)
-            if marks and not marks.isalnum() and text[end : max(stop, end)].rstrip(_BLANK).endswith(marks):
-                return _Delimiters(element, ":", marks, end)  # ISA16 is empty, and lines are only for looks
-            return _Delimiters(element, _component(marks), line_end, end)
-        if marks and not marks.isalnum():
-            return _Delimiters(element, ":", marks, end)
-    parts = window.split(element, 16)
-    if len(parts) == 17 and len(parts[16]) > 1:
-        terminator = "\n" if parts[16][1:3] == "\r\n" else parts[16][1]
-        if not terminator.isalnum() and terminator != " ":
-            end = start + len(window) - len(parts[16]) + 2
-            return _Delimiters(element, _component(parts[16][0]), terminator, end)
-    return None
-
-
-def _component(mark: str) -> str:
-    return ":" if not mark or mark.isalnum() or mark == " " else mark
-
-
 def _day(text: str) -> date | None:
-    if not re.fullmatch("[0-9]{8}", text):
+    if len(text) != 8 or not _is_number(text, 8):
         return None
     try:
-        return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+        return date.fromisoformat(text)
     except ValueError:
         return None
 
@@ -195,36 +101,188 @@ def _shown(text: str) -> str:
     return f" ({text})" if re.fullmatch("(?=.*[0-9])(?:[0-9.,:+$eE-]{1,20}|[A-Za-z0-9]{1,4})", text) else ""
 
 
-class _Draft:
-    """A claim, line or payer as far as it has been read: single values (the first one stays), and lists."""
+@lru_cache(maxsize=_CACHED)
+def _days(qualifier: str, text: str) -> tuple[date, date] | None:
+    """First and last day of a D8, DT or RD8 date; None if it is none."""
+    if qualifier == "D8":
+        day = _day(text.strip(" "))
+        return (day, day) if day else None
+    if qualifier == "RD8":
+        first, dash, last = text.partition("-")
+        last = last if dash else first
+    elif qualifier == "DT" and re.fullmatch("[0-9]{12}", text):
+        first = last = text[:8]
+    elif qualifier == "DT":
+        first = last = text
+    else:
+        return None
+    days = _day(first.strip(" ")), _day(last.strip(" "))
+    return (days[0], days[1]) if days[0] and days[1] and days[0] <= days[1] else None
 
-    def __init__(self, at: int = 0) -> None:
+
+def _days_fault(qualifier: str, text: str, what: str) -> str:
+    return f"{what} is not a valid date{' range' if qualifier == 'RD8' else ''}{_shown(text)}"
+
+
+class _Amounts(dict[str, Decimal | None]):
+    """Amounts by their text, or None; few repeat in some files, so that a miss must cost little."""
+
+    def __missing__(self, text: str) -> Decimal | None:
+        amount = Decimal(text) if _AMOUNT.fullmatch(text) else None
+        if len(self) < _CACHED:
+            self[text] = amount
+        return amount
+
+
+_amount = _Amounts().__getitem__
+
+
+def _amount_fault(text: str, what: str) -> str:
+    return f"{what} is not a plain decimal number{_shown(text)}"
+
+
+@lru_cache(maxsize=_CACHED)
+def _components(composite: str, component: str) -> tuple[str, ...]:
+    return tuple(part.strip(" ") for part in composite.split(component))
+
+
+def _is_number(text: str, most: int) -> bool:
+    """Tell whether the text is one to ``most`` digits."""
+    return text.isdigit() and text.isascii() and len(text) <= most
+
+
+@lru_cache(maxsize=_CACHED)
+def _line_number(text: str) -> int | None:
+    return int(text) if _is_number(text, 9) else None
+
+
+def _is_code(text: str, length: int) -> bool:
+    return len(text) == length and text.isalnum() and text.isascii()
+
+
+class _Code(NamedTuple):
+    """What an item of an HI segment says: a field of the claim and what it has to hold."""
+
+    field: str
+    value: Any
+    fault: str = ""
+
+
+@lru_cache(maxsize=_CACHED)
+def _item(item: str, component: str) -> _Code | None:
+    return _code(_components(item, component))
+
+
+def _code(given: tuple[str, ...]) -> _Code | None:
+    """Read an item of an HI segment; None if it is nothing of ours."""
+    parts = given + ("",) * (9 - len(given))
+    qualifier, code, form, day, money = parts[:5]
+    if qualifier not in _CODES:
+        return None
+    if not code:
+        return _Code("", None, f"HI has {qualifier} without a code")
+    days = None
+    fault = ""
+    if (form or day) and (qualifier in _PROCEDURES or qualifier in ("BH", "BI")):
+        days = _days(form, day)
+        if not days:
+            fault = _days_fault(form, day, f"date of HI {qualifier} {code}" if len(code) < 8 else "date in HI")
+    first, last = days or (None, None)
+    if kind := _DIAGNOSES.get(qualifier):
+        if qualifier.startswith("A") and len(code) > 3 and "." not in code:
+            code = f"{code[:3]}.{code[3:]}"
+        diagnosis = Diagnosis(code=code, kind=kind, present_on_admission=parts[8] or None, system=qualifier)
+        return _Code("diagnoses", diagnosis)
+    if kind := _PROCEDURES.get(qualifier):
+        return _Code("procedures", Procedure(code=code, date=first, kind=kind, system=qualifier), fault)
+    if qualifier == "BE":
+        amount = _amount(money)
+        if money and amount is None:
+            fault = _amount_fault(money, "amount of a value code (HI BE)")
+        return _Code("value_codes", ValueCode(code=code, amount=amount), fault)
+    if qualifier == "BG":
+        return _Code("condition_codes", code)
+    if qualifier == "DR":
+        if re.fullmatch("[0-9]{3,4}", code):  # four in some Medicaid groupers
+            return _Code("drg", code)
+        return _Code("", None, f"DRG in HI is not three digits{_shown(code)}")
+    span = last if qualifier == "BI" else None
+    return _Code("occurrence_codes", OccurrenceCode(code=code, first_day=first, last_day=span), fault)
+
+
+@lru_cache(maxsize=_CACHED)
+def _procedure(composite: str, component: str) -> dict[str, Any]:
+    """Fields of a line that the procedure of its service segment gives."""
+    parts = _components(composite, component) + ("",) * 6
+    modifiers = tuple(modifier for modifier in parts[2:6] if modifier)
+    fields = {"code_system": parts[0], "code": parts[1], "modifiers": modifiers, "description": parts[6]}
+    return {name: value for name, value in fields.items() if value}
+
+
+def _put(values: dict[str, Any], name: str, value: Any) -> None:
+    """Set a field, unless there is nothing to set or it was set before."""
+    if value is not None and value != "" and name not in values:
+        values[name] = value
+
+
+def _opened(frozen: type) -> Any:
+    """Return a class whose instances may become those of a frozen dataclass: made thus, they cost a third."""
+    same = [(field.name, field.type, field) for field in fields(frozen)]
+    return make_dataclass(f"_Open{frozen.__name__}", same, slots=True, kw_only=True)
+
+
+_OpenClaim, _OpenLine, _OpenPatient, _OpenPayer = map(_opened, (Claim, Line, Patient, Payer))
+
+
+class _Draft:
+    """A claim or line as far as it has been read: single values (the first one stays), and lists."""
+
+    __slots__ = ("at", "facility", "kind", "lists", "values")
+
+    def __init__(self, at: int) -> None:
         self.at = at
         self.kind = ""
+        self.facility = ""
         self.values: dict[str, Any] = {}
         self.lists: dict[str, list[Any]] = {}
-
-    def put(self, name: str, value: Any) -> None:
-        if value is not None and value != "":
-            self.values.setdefault(name, value)
 
     def add(self, name: str, item: Any) -> None:
         self.lists.setdefault(name, []).append(item)
 
     def fields(self) -> dict[str, Any]:
-        return self.values | {name: tuple(items) for name, items in self.lists.items()}
+        values = self.values
+        for name, items in self.lists.items():
+            values[name] = tuple(items)
+        return values
 
 
-@dataclass
 class _Subscriber:
-    hl: str = ""
-    checked: bool = False
-    seen: set[str] = field(default_factory=set)
-    payer: _Draft = field(default_factory=_Draft)
-    patient: _Draft = field(default_factory=_Draft)
+    __slots__ = ("checked", "hl", "patient", "payer", "seen")
+
+    def __init__(self, *, hl: str = "", checked: bool = False) -> None:
+        self.hl = hl
+        self.checked = checked
+        self.seen: set[str] = set()
+        self.payer: dict[str, Any] = {}
+        self.patient: dict[str, Any] = {}
 
 
-class _Reader:
+class State(NamedTuple):
+    """What a reader inside of a transaction set has to know when the next segment begins a subscriber loop."""
+
+    number: int
+    """Segments read so far."""
+    delimiters: Delimiters
+    interchange: bool
+    group: tuple[str, str]
+    began: int
+    form: str
+    submitted: date | None
+    miscounts: int
+    first_miscount: tuple[int, str]
+
+
+class Reader:
     """Follows the loops segment by segment; which loop it is in shows in what is open."""
 
     def __init__(self, source: str) -> None:
@@ -233,7 +291,8 @@ class _Reader:
         self.number = 0
         self.component = ":"
         self.interchange = False
-        self.miscounts: list[tuple[int, str]] = []
+        self.miscounts = 0
+        self.first_miscount = (0, "")
         self.cut = False
         """The segment before this one was unreadable: what it closed is not missed a second time."""
         self.group = ("", "")
@@ -251,33 +310,266 @@ class _Reader:
         self.form = form
         self.submitted: date | None = None
         self.subscriber: _Subscriber | None = None
-        self.patient: _Draft | None = None
+        self.patient: dict[str, Any] | None = None
         self.claim: _Draft | None = None
-        self.other: _Draft | None = None
+        self.other: dict[str, Any] | None = None
         self.line: _Draft | None = None
         self.numbered = False
         self.damaged = False
         """An unknown segment stood since the last CLM or HL: it may have been one of those."""
 
+    def resume(self, state: State) -> None:
+        self.number = state.number
+        self.component = state.delimiters.component
+        self.interchange = state.interchange
+        self.group = state.group
+        self._begin(state.form, skip=False)
+        self.began = state.began
+        self.submitted = state.submitted
+        self.miscounts = state.miscounts
+        self.first_miscount = state.first_miscount
+
+    def state(self, number: int, delimiters: Delimiters) -> State | None:
+        """What `resume` needs before segment ``number`` + 1; None if no transaction set of claims is open."""
+        if not self.began or self.skip:
+            return None
+        miscounts = self.miscounts, self.first_miscount
+        return State(
+            number, delimiters, self.interchange, self.group, self.began, self.form, self.submitted, *miscounts
+        )
+
     def drain(self) -> Iterator[Claim | Problem]:
-        out, self.out = self.out, []
-        yield from out
+        yield from self.out
+        self.out.clear()
 
     def problem(self, message: str, at: int | None = None, *, warning: bool = False) -> None:
         number = self.number if at is None else at
         self.out.append(Problem(self.source, f"segment {number}" if number else "", message, warning))
 
-    def read(self, segment: _Segment) -> None:
-        self.number = segment.number
-        if segment.trouble:
-            self.problem(segment.trouble)
-            self.cut = True
-            return
-        e = segment.elements + [""] * (10 - len(segment.elements))
+    def read(self, pieces: Iterable[Segment | Run]) -> Iterator[Claim | Problem]:
+        """Read segments in order, and hand out each item once it is complete."""
+        for piece in pieces:
+            if isinstance(piece, Run):
+                yield from self._run(piece)
+                continue
+            self.number = piece.number
+            if piece.trouble:
+                self.problem(piece.trouble)
+                self.cut = True
+            else:
+                self._segment(piece.elements, piece.component)
+            yield from self.drain()
+
+    def _run(self, run: Run) -> Iterator[Claim | Problem]:
+        out, element = self.out, run.element
+        known: dict[str, _Handler | None] = {}
+        if self.began and not self.skip and not self.cut:
+            known = _KNOWN_HANDLERS
+        numbered = enumerate(run.texts, run.number)
+        for number, text in numbered:
+            e = text.split(element)
+            if run.padded:
+                e = [part.strip(" ") for part in e]
+            elif known and e[0] == "HL" and e[3:4] == ["22"]:
+                self.end_claim()
+                at = number - run.number
+                if following := self._everyday(run, at):
+                    yield from out
+                    out.clear()
+                    deque(islice(numbered, following - at - 1), maxlen=0)
+                    continue
+            try:
+                handler = known[e[0]]
+            except KeyError:  # an envelope, an unknown segment, or one outside of a claim transaction set
+                self.number = number
+                self._segment(e, run.component)
+                known = _KNOWN_HANDLERS if self.began and not self.skip else {}
+            else:
+                if handler is None:
+                    continue
+                self.number = number
+                e += _PADDING
+                handler(self, e)
+            if out:
+                yield from out
+                out.clear()
+        self.number = run.number + len(run.texts) - 1
+
+    def read_one(self, number: int, e: list[str], component: str) -> None:
+        """Read one segment and leave out what there is to tell about it."""
+        self.number = number
+        self._segment(e, component)
+        self.out.clear()
+
+    def _everyday(self, run: Run, at: int) -> int:
+        """Read a subscriber loop with one everyday 837I claim in one go, and return the index of what follows it.
+
+        Where anything is not as in nearly every claim, nothing is done and 0 is returned: the other methods, which
+        read all that there is, read it then. What they would make of an everyday claim is made here, but faster.
+        """
+        texts, element, component = run.texts, run.element, self.component
+        payer: dict[str, Any] = {}
+        patient: dict[str, Any] = {}
+        values: dict[str, Any] = {}
+        lists: dict[str, list[Any]] = {}
+        lines: list[Line] = []
+        seen = set()
+        remaining = iter(range(at + 1, len(texts)))
+        for index in remaining:
+            e = texts[index].split(element)
+            name = e[0]
+            if name == "NM1":
+                e += _PADDING
+                seen.add(e[1])
+                if e[1] == "IL":
+                    _put(payer, "member_id", e[9])
+                elif e[1] == "PR":
+                    _put(payer, "name", e[3] if e[2] != "1" else "")
+                    _put(payer, "id", e[9])
+            elif name == "SBR":
+                if name in seen:
+                    return 0
+                seen.add(name)
+                e += _PADDING
+                for place, field in _PAYER_ELEMENTS:
+                    if value := e[place]:
+                        payer[field] = value
+                _put(patient, "relationship", e[2])
+            elif name == "DMG":
+                e += _PADDING
+                if e[2]:
+                    days = _days(e[1], e[2])
+                    if days is None:
+                        return 0
+                    patient.setdefault("birth_date", days[0])
+                _put(patient, "sex", e[3])
+            elif name == "CLM":
+                e += _PADDING
+                break
+            elif name != "REF" and name not in _IGNORED:
+                return 0
+        else:
+            return 0
+        charge, clm05 = _amount(e[2]), e[5]
+        if not e[1] or charge is None or component not in clm05 or "SBR" not in seen or "IL" not in seen:
+            return 0
+        facility, _, frequency = (*_components(clm05, component), "", "")[:3]
+        if not (_is_code(facility, 2) and _is_code(frequency, 1)):
+            return 0
+        began, claim_id = index, e[1]
+        for index in remaining:
+            e = texts[index].split(element)
+            name = e[0]
+            if name == "HI":
+                for item in e[1:]:
+                    if not item:
+                        continue
+                    if component not in item:
+                        return 0
+                    if code := _item(item, component):
+                        field, value, fault = code
+                        if fault:
+                            return 0
+                        if field == "drg":
+                            values.setdefault(field, value)
+                        else:
+                            lists.setdefault(field, []).append(value)
+            elif name == "DTP":
+                e += _PADDING
+                if e[1] in _CLAIM_DATES and e[2] != "TM":
+                    days = _days(e[2], e[3])
+                    if days is None:
+                        return 0
+                    for field, day in zip(_CLAIM_DATES[e[1]][1], days, strict=False):
+                        values.setdefault(field, day)
+            elif name == "LX":
+                break
+            elif name == "REF":
+                e += _PADDING
+                if e[1] == "G1":
+                    _put(values, "prior_authorization", e[2])
+            elif name == "NTE":
+                e += _PADDING
+                if e[2]:
+                    lists.setdefault("notes", []).append(Note(text=e[2], location="NTE02", qualifier=e[1] or None))
+            elif name not in ("NM1", "AMT") and name not in _IGNORED:
+                return 0
+        else:
+            return 0
+        following = 0
+        while not following:
+            number = _line_number(e[1]) if len(e) > 1 else None
+            e = texts[next(remaining, at)].split(element)
+            if number is None or e[0] != "SV2":
+                return 0
+            e += _PADDING
+            _, revenue, composite, price, unit, quantity, *_ = e
+            line_charge, units = _amount(price), _amount(quantity)
+            if not revenue or line_charge is None or (quantity and units is None):
+                return 0
+            if composite and component not in composite:
+                return 0
+            first = last = None
+            for index in remaining:
+                e = texts[index].split(element)
+                name = e[0]
+                if name == "DTP":
+                    e += _PADDING
+                    if e[1] == "472":
+                        days = _days(e[2], e[3])
+                        if days is None:
+                            return 0
+                        if first is None:
+                            first, last = days
+                elif name == "LX":
+                    break
+                elif name == "SE" or (name == "HL" and e[3:4] in (["20"], ["22"])):
+                    following = index
+                    break
+                elif name not in ("NM1", "AMT") and name not in _IGNORED and (name != "REF" or e[1:2] == ["G1"]):
+                    return 0
+            else:
+                return 0
+            line = _OpenLine(
+                **_procedure(composite, component),
+                number=number,
+                revenue_code=f"0{revenue}" if len(revenue) == 3 and _is_number(revenue, 3) else revenue,
+                first_day=first,
+                last_day=last,
+                units=units,
+                unit=unit or None,
+                charge=line_charge,
+            )
+            line.__class__ = Line
+            lines.append(line)
+        for field, items in lists.items():
+            values[field] = tuple(items)
+        addressee, person = _OpenPayer(**payer), _OpenPatient(**patient)
+        addressee.__class__, person.__class__ = Payer, Patient
+        claim = _OpenClaim(
+            **values,
+            id=claim_id,
+            source=self.source,
+            where=f"segment {run.number + began}",
+            form="837I",
+            payer=addressee,
+            bill_type=f"0{facility}{frequency}",
+            frequency=frequency,
+            patient=person,
+            submitted=self.submitted,
+            total_charge=charge,
+            lines=tuple(lines),
+        )
+        claim.__class__ = Claim
+        self.out.append(claim)
+        return following
+
+    def _segment(self, e: list[str], component: str) -> None:
+        e += _PADDING
         name = e[0]
         if envelope := _ENVELOPE.get(name):
             if name == "ISA":
-                self.component = segment.component
+                self.component = component
             envelope(self, e)
             self.cut = False
             return
@@ -315,7 +607,7 @@ class _Reader:
 
     def finish(self) -> None:
         if self.miscounts:  # one line for a file: senders that count wrong do so throughout
-            (first, shown), more = self.miscounts[0], len(self.miscounts) - 1
+            (first, shown), more = self.first_miscount, self.miscounts - 1
             rest = f"; {more} more like it" if more else ""
             self.problem(f"SE01 gives a wrong segment count{shown}{rest}", at=first, warning=True)
         if not self._end() and self.interchange and not self.cut:
@@ -344,8 +636,10 @@ class _Reader:
             return
         self.end_claim()
         count = self.number - self.began + 1
-        if not self.skip and not (re.fullmatch("[0-9]{1,10}", e[1]) and int(e[1]) == count):
-            self.miscounts.append((self.number, f"{_shown(e[1])}; the transaction set has {count} segments"))
+        if not self.skip and not (_is_number(e[1], 10) and int(e[1]) == count):
+            if not self.miscounts:
+                self.first_miscount = self.number, f"{_shown(e[1])}; the transaction set has {count} segments"
+            self.miscounts += 1
         self.began = 0
 
     def _ge(self, e: list[str]) -> None:
@@ -362,61 +656,53 @@ class _Reader:
 
     # Values
 
-    def split(self, composite: str) -> list[str]:
-        """Components of a composite that begins with a qualifier; learns the separator where ISA16 lies."""
+    def separator(self, composite: str) -> str:
+        """Component separator of a composite that begins with a qualifier; learns it where ISA16 lies."""
         if self.component not in composite and (match := _COMPONENT.match(composite)):
             self.component = match[1]
-        return [part.strip(" ") for part in composite.split(self.component)]
+        return self.component
 
     def amount(self, text: str, what: str, *, required: bool = False) -> Decimal | None:
-        if _AMOUNT.fullmatch(text):
-            return Decimal(text)
-        if text:
-            self.problem(f"{what} is not a plain decimal number{_shown(text)}")
-        elif required:
+        amount = _amount(text)
+        if amount is None and text:
+            self.problem(_amount_fault(text, what))
+        elif amount is None and required:
             self.problem(f"{what} is missing")
-        return None
+        return amount
 
-    def days(self, qualifier: str, text: str, what: str, *, secret: bool = False) -> tuple[date | None, date | None]:
+    def days(self, qualifier: str, text: str, what: str) -> tuple[date, date] | None:
         """First and last day of a D8, DT or RD8 date."""
-        first, last = text, text
-        if qualifier == "RD8":
-            first, dash, last = text.partition("-")
-            last = last if dash else first
-        elif qualifier == "DT" and re.fullmatch("[0-9]{12}", text):
-            first = last = text[:8]
-        elif qualifier not in ("D8", "DT"):
-            first = last = ""
-        days = _day(first.strip(" ")), _day(last.strip(" "))
-        if days[0] and days[1] and days[0] <= days[1]:
-            return days
-        shown = "" if secret else _shown(text)
-        self.problem(f"{what} is not a valid date{' range' if qualifier == 'RD8' else ''}{shown}")
-        return None, None
+        days = _days(qualifier, text)
+        if not days:
+            self.problem(_days_fault(qualifier, text, what))
+        return days
 
     # Header, subscriber and patient loops (2000A, 2000B, 2000C)
 
     def _bht(self, e: list[str]) -> None:
         if e[4]:
-            self.submitted = self.days("D8", e[4], "BHT04 submission date")[0]
+            days = self.days("D8", e[4], "BHT04 submission date")
+            self.submitted = days[0] if days else None
 
     def _hl(self, e: list[str]) -> None:
         self.end_claim()
         self.damaged = False
         self.patient = None
-        if e[3] == "23":
-            self.patient = _Draft()
+        level = e[3]
+        if level == "23":
+            self.patient = {}
             if self.subscriber and e[2] and self.subscriber.hl and e[2] != self.subscriber.hl:
                 self.problem(f"the patient's HL names a parent{_shown(e[2])} that is not the subscriber before it")
                 self.subscriber = _Subscriber(checked=True)  # whose payer it is cannot be told
         else:
-            self.subscriber = _Subscriber(hl=e[1]) if e[3] == "22" else None
-            if e[3] not in ("20", "22"):
-                self.problem(f"HL03 is not a known level{_shown(e[3])}; it must be 20, 22 or 23")
+            self.subscriber = _Subscriber(hl=e[1]) if level == "22" else None
+            if level not in ("20", "22"):
+                self.problem(f"HL03 is not a known level{_shown(level)}; it must be 20, 22 or 23")
 
     def _sbr(self, e: list[str]) -> None:
         if self.claim and not self.line:
-            self.other = payer = _Draft()
+            payer: dict[str, Any] = {}
+            self.other = payer
             self.claim.add("other_payers", payer)
         else:
             subscriber = self.subscriber
@@ -426,40 +712,49 @@ class _Reader:
                 self.subscriber = subscriber = _Subscriber()
                 self.patient = None
             subscriber.seen.add("SBR")
-            subscriber.patient.put("relationship", e[2])
+            _put(subscriber.patient, "relationship", e[2])
             payer = subscriber.payer
-        payer.put("responsibility", e[1])
-        payer.put("group_number", e[3])
-        payer.put("filing_indicator", e[9])
+        for place, name in _PAYER_ELEMENTS:
+            if value := e[place]:
+                payer.setdefault(name, value)
 
     def _nm1(self, e: list[str]) -> None:
         if self.claim:
             payer = None if self.line else self.other
-        elif self.subscriber and not self.patient:
+        elif self.subscriber and self.patient is None:
             payer = self.subscriber.payer
             self.subscriber.seen.add(e[1])
         else:
             payer = None
-        if payer and e[1] == "IL":
-            payer.put("member_id", e[9])
-        elif payer and e[1] == "PR":
-            payer.put("name", e[3] if e[2] != "1" else "")
-            payer.put("id", e[9])
+        if payer is None:
+            return
+        if e[1] == "IL":
+            _put(payer, "member_id", e[9])
+        elif e[1] == "PR":
+            _put(payer, "name", e[3] if e[2] != "1" else "")
+            _put(payer, "id", e[9])
 
     def _pat(self, e: list[str]) -> None:
         if self.claim or (e[1] and self.patient is None):  # PAT never stands in a claim; PAT01 only in 2000C
             self.end_claim()
             self.problem("PAT outside of a patient loop (no HL of level 23 before it)")
-            self.patient = _Draft()
-        if self.patient:
-            self.patient.put("relationship", e[1])
+            self.patient = {}
+        if self.patient is not None:
+            _put(self.patient, "relationship", e[1])
 
     def _dmg(self, e: list[str]) -> None:
-        person = self.patient or (self.subscriber.patient if self.subscriber else None)
-        if person and not self.claim:  # 004010 has a DMG in loop 2320 too
-            if e[2]:
-                person.put("birth_date", self.days(e[1], e[2], "DMG02 birth date", secret=True)[0])
-            person.put("sex", e[3])
+        if self.claim or not (self.subscriber or self.patient is not None):  # 004010 has a DMG in loop 2320 too
+            return
+        person = self.subscriber.patient if self.subscriber and self.patient is None else self.patient
+        if person is None:
+            return
+        if e[2]:
+            days = _days(e[1], e[2])
+            if days:
+                _put(person, "birth_date", days[0])
+            else:  # which is not shown
+                self.problem(_days_fault(e[1], "", "DMG02 birth date"))
+        _put(person, "sex", e[3])
 
     # Claim (2300, 2320)
 
@@ -475,21 +770,26 @@ class _Reader:
             for entity, part in _SUBSCRIBER_PARTS.items():
                 if entity not in subscriber.seen:
                     self.problem(f"the subscriber loop before this claim has no {part}")
-        claim.put("id", e[1])
-        if not e[1]:
+        values = claim.values
+        if e[1]:
+            values["id"] = e[1]
+        else:
             self.problem("CLM01 patient control number is missing; the claim was left out")
-        claim.put("total_charge", self.amount(e[2], "CLM02 total charge", required=True))
-        facility, frequency = ([part for i, part in enumerate(self.split(e[5])) if i != 1] + ["", ""])[:2]
-        for name, value, what, length in (
-            ("facility", facility, "CLM05-1 facility type or place of service", 2),
-            ("frequency", frequency, "CLM05-3 claim frequency", 1),
-        ):
-            if re.fullmatch(f"[A-Za-z0-9]{{{length}}}", value):
-                claim.put(name, value)
-            elif e[5]:
-                self.problem(f"{what} is {'not a valid code' if value else 'missing'}{_shown(value)}")
+        _put(values, "total_charge", self.amount(e[2], "CLM02 total charge", required=True))
+        facility, _, frequency = (*_components(e[5], self.separator(e[5])), "", "")[:3]
+        if _is_code(facility, 2):
+            claim.facility = facility
+        elif e[5]:
+            self._not_code("CLM05-1 facility type or place of service", facility)
+        if _is_code(frequency, 1):
+            values["frequency"] = frequency
+        elif e[5]:
+            self._not_code("CLM05-3 claim frequency", frequency)
         if not e[5]:
             self.problem("CLM05 place of service or type of bill is missing")
+
+    def _not_code(self, what: str, value: str) -> None:
+        self.problem(f"{what} is {'not a valid code' if value else 'missing'}{_shown(value)}")
 
     def _lost_claim(self, name: str) -> None:
         """Take what follows as a claim whose CLM is lost: it is read over, and nobody else's."""
@@ -501,55 +801,50 @@ class _Reader:
 
     def _dtp(self, e: list[str]) -> None:
         if self.line:
-            if e[1] == "472":
-                first, last = self.days(e[2], e[3], "DTP*472 date of service")
-                self.line.put("first_day", first)
-                self.line.put("last_day", last)
+            if e[1] == "472" and (days := self.days(e[2], e[3], "DTP*472 date of service")):
+                values = self.line.values
+                values.setdefault("first_day", days[0])
+                values.setdefault("last_day", days[1])
         elif self.claim and e[1] in _CLAIM_DATES and e[2] != "TM":
             what, names = _CLAIM_DATES[e[1]]
-            for name, day in zip(names, self.days(e[2], e[3], f"DTP*{e[1]} {what}"), strict=False):
-                self.claim.put(name, day)
+            if days := self.days(e[2], e[3], what):
+                for name, day in zip(names, days, strict=False):
+                    self.claim.values.setdefault(name, day)
 
     def _hi(self, e: list[str]) -> None:
         if self.claim is None or self.line:
             self._lost_claim("HI")
-        items = [self.split(item) for item in reversed(e[1:]) if item]
-        while items:
-            parts = items.pop()
-            if len(parts) == 1 and parts[0] in _CODES and items and len(items[-1]) == 1 and items[-1][0] not in _CODES:
-                parts += items.pop()  # "HI*BK*8901": the code as an element of its own
-            self._code(parts + [""] * (9 - len(parts)))
+        items = [*filter(None, e)][1:]
+        component = self.component
+        for item in items:
+            if component not in item:
+                self._odd_hi(items)
+                return
+        for item in items:
+            if code := _item(item, component):
+                self._code(code)
 
-    def _code(self, parts: list[str]) -> None:
-        qualifier, code, form, day, money = parts[:5]
-        claim = self.claim
-        if claim is None or qualifier not in _CODES:
+    def _odd_hi(self, items: list[str]) -> None:
+        composites = [_components(item, self.separator(item)) for item in reversed(items)]
+        while composites:
+            parts = composites.pop()
+            if len(parts) == 1 and parts[0] in _CODES and composites:
+                following = composites[-1]
+                if len(following) == 1 and following[0] not in _CODES:
+                    parts += composites.pop()  # "HI*BK*8901": the code as an element of its own
+            if code := _code(parts):
+                self._code(code)
+
+    def _code(self, code: _Code) -> None:
+        field, value, fault = code
+        if fault:
+            self.problem(fault)
+        if not field or self.claim is None:
             return
-        if not code:
-            self.problem(f"HI has {qualifier} without a code")
-            return
-        first = last = None
-        if (form or day) and (qualifier in _PROCEDURES or qualifier in ("BH", "BI")):
-            first, last = self.days(form, day, f"date of HI {qualifier} {code}" if len(code) < 8 else "date in HI")
-        if kind := _DIAGNOSES.get(qualifier):
-            if qualifier.startswith("A") and len(code) > 3 and "." not in code:
-                code = f"{code[:3]}.{code[3:]}"
-            diagnosis = Diagnosis(code=code, kind=kind, present_on_admission=parts[8] or None, system=qualifier)
-            claim.add("diagnoses", diagnosis)
-        elif kind := _PROCEDURES.get(qualifier):
-            claim.add("procedures", Procedure(code=code, date=first, kind=kind, system=qualifier))
-        elif qualifier == "BE":
-            claim.add("value_codes", ValueCode(code=code, amount=self.amount(money, "amount of a value code (HI BE)")))
-        elif qualifier == "BG":
-            claim.add("condition_codes", code)
-        elif qualifier == "DR":
-            if re.fullmatch("[0-9]{3,4}", code):  # four in some Medicaid groupers
-                claim.put("drg", code)
-            else:
-                self.problem(f"DRG in HI is not three digits{_shown(code)}")
+        if field == "drg":
+            self.claim.values.setdefault("drg", value)
         else:
-            span = last if qualifier == "BI" else None
-            claim.add("occurrence_codes", OccurrenceCode(code=code, first_day=first, last_day=span))
+            self.claim.lists.setdefault(field, []).append(value)
 
     def _nte(self, e: list[str]) -> None:
         holder = self.line or self.claim
@@ -565,29 +860,31 @@ class _Reader:
 
     def _ref(self, e: list[str]) -> None:
         # G1 in loop 2330B, or on a line with REF04, is another payer's number.
-        if e[1] == "G1" and self.claim and (not e[4] if self.line else not self.other):
-            self.claim.put("prior_authorization", e[2])
+        if e[1] == "G1" and self.claim and (not e[4] if self.line else self.other is None):
+            _put(self.claim.values, "prior_authorization", e[2])
 
     def _amt(self, e: list[str]) -> None:
-        if e[1] == "D" and self.other and not self.line:
-            self.other.put("paid", self.amount(e[2], "AMT*D amount paid", required=True))
+        if e[1] == "D" and self.other is not None and not self.line:
+            _put(self.other, "paid", self.amount(e[2], "AMT*D amount paid", required=True))
 
     # Lines (2400, 2410)
 
     def _lx(self, e: list[str]) -> None:
-        number = int(e[1]) if re.fullmatch("[0-9]{1,9}", e[1]) else None
+        number = _line_number(e[1])
         last = self.line.values["number"] if self.line else 0
         if self.claim is None or (self.damaged and number is not None and number <= last):
             self._lost_claim("LX")
         if number is None:
             self.problem(f"LX01 line number is not a number{_shown(e[1])}")
-        self._new_line(last + 1 if number is None else number)
+            number = last + 1
+        self._new_line(number)
         self.numbered = True
 
     def _new_line(self, number: int) -> None:
-        self.end_line()
-        self.line = _Draft(self.number)
-        self.line.put("number", number)
+        if self.line:
+            self.end_line()
+        self.line = line = _Draft(self.number)
+        line.values["number"] = number
 
     def _service(self, e: list[str], kind: str) -> _Draft:
         """The line that a service segment belongs to; some files leave LX out."""
@@ -607,47 +904,54 @@ class _Reader:
         self._procedure(line, e[1])
         if "code" not in line.values:
             self.problem("SV101 has no procedure code")
-        self._quantity(line, "SV1", e[2:5], 2)
-        line.put("place_of_service", e[5])
+        self._quantity(line.values, "SV1", e, 2)
+        _put(line.values, "place_of_service", e[5])
         pointers = [pointer for pointer in e[7].replace(" ", "").split(self.component) if pointer]
-        if all(re.fullmatch("[0-9]{1,2}", pointer) for pointer in pointers):
-            line.lists["diagnosis_pointers"] = [int(pointer) for pointer in pointers]
+        if all(_is_number(pointer, 2) for pointer in pointers):
+            line.values["diagnosis_pointers"] = tuple(map(int, pointers))
         else:
             self.problem(f"SV107 diagnosis pointer is not a number{_shown(e[7])}")
 
     def _sv2(self, e: list[str]) -> None:
         line = self._service(e, "837I")
-        line.put("revenue_code", f"0{e[1]}" if re.fullmatch("[0-9]{3}", e[1]) else e[1])
-        if not e[1]:
+        revenue = e[1]
+        if revenue:
+            line.values["revenue_code"] = f"0{revenue}" if len(revenue) == 3 and _is_number(revenue, 3) else revenue
+        else:
             self.problem("SV201 revenue code is missing")
         self._procedure(line, e[2])
-        self._quantity(line, "SV2", e[3:6], 3)
+        self._quantity(line.values, "SV2", e, 3)
 
     def _sv3(self, e: list[str]) -> None:
         self._service(e, "837D")
 
     def _procedure(self, line: _Draft, composite: str) -> None:
-        parts = self.split(composite)
-        parts += [""] * (7 - len(parts))
-        line.put("code_system", parts[0])
-        line.put("code", parts[1])
-        line.lists["modifiers"] = [modifier for modifier in parts[2:6] if modifier]
-        line.put("description", parts[6])
+        line.values |= _procedure(composite, self.separator(composite))
 
-    def _quantity(self, line: _Draft, segment: str, values: list[str], place: int) -> None:
-        line.put("charge", self.amount(values[0], f"{segment}0{place} line charge", required=True))
-        line.put("unit", values[1])
-        line.put("units", self.amount(values[2], f"{segment}0{place + 2} units"))
+    def _quantity(self, values: dict[str, Any], segment: str, e: list[str], place: int) -> None:
+        """Charge, unit and units, which stand at ``place`` and behind."""
+        charge = _amount(e[place])
+        if charge is not None:
+            values["charge"] = charge
+        else:
+            self.amount(e[place], f"{segment}0{place} line charge", required=True)
+        if unit := e[place + 1]:
+            values["unit"] = unit
+        units = _amount(e[place + 2])
+        if units is not None:
+            values["units"] = units
+        else:
+            self.amount(e[place + 2], f"{segment}0{place + 2} units")
 
     def _lin(self, e: list[str]) -> None:
         if self.line:
             for qualifier, code in zip(e[2::2], e[3::2], strict=False):
                 if qualifier == "N4":
-                    self.line.put("ndc", code.replace("-", ""))
+                    _put(self.line.values, "ndc", code.replace("-", ""))
 
     def _ctp(self, e: list[str]) -> None:
         if self.line:
-            self.line.put("ndc_units", self.amount(e[4], "CTP04 drug units"))
+            _put(self.line.values, "ndc_units", self.amount(e[4], "CTP04 drug units"))
 
     # What has been gathered
 
@@ -655,50 +959,58 @@ class _Reader:
         line, self.line = self.line, None
         if line is None or self.claim is None:
             return
-        if not line.kind and not cut_short:
+        kind = line.kind
+        if not kind and not cut_short:
             self.problem(f"line {line.values['number']} has no service segment (SV1 or SV2) and was left out", line.at)
-        self.claim.add("kinds", line.kind)
-        if line.kind in ("837I", "837P"):
-            self.claim.add("lines", Line(**line.fields()))
+        self.claim.add("kinds", kind)
+        if kind in _FORMS:
+            opened = _OpenLine(**line.fields())
+            opened.__class__ = Line
+            self.claim.add("lines", opened)
 
     def end_claim(self, *, cut_short: bool = False) -> None:
-        self.end_line(cut_short=cut_short)
+        if self.line:
+            self.end_line(cut_short=cut_short)
         claim, self.claim, self.other = self.claim, None, None
         if claim is None or "id" not in claim.values:
             return
-        kinds = claim.lists.pop("kinds", [])
+        lists = claim.lists
+        kinds = set(lists.pop("kinds", ()))
         if not kinds and not cut_short:
             self.problem("the claim has no service line (LX with SV1 or SV2)", claim.at)
-        kinds = sorted(set(kinds) - {""})
-        form = kinds[0] if len(kinds) == 1 else self.form  # the guide in ST03 or GS08 lies more often than the lines
-        facility = claim.values.pop("facility", None)
-        frequency = claim.values.get("frequency")
+        kinds.discard("")
+        form = kinds.pop() if len(kinds) == 1 else self.form  # the guide in ST03 or GS08 lies more often than the lines
+        values = claim.values
         if form == "837P":
-            claim.put("place_of_service", facility)
-        elif form == "837I" and facility and frequency:
-            claim.put("bill_type", f"0{facility}{frequency}")
+            _put(values, "place_of_service", claim.facility)
+        elif form == "837I" and claim.facility and "frequency" in values:
+            values["bill_type"] = f"0{claim.facility}{values['frequency']}"
         subscriber = self.subscriber or _Subscriber()
-        others = claim.lists.pop("other_payers", [])
-        self.out.append(
-            Claim(
-                **claim.fields(),
-                source=self.source,
-                where=f"segment {claim.at}",
-                form=form if form in ("837I", "837P") else None,
-                payer=Payer(**subscriber.payer.fields()),
-                other_payers=tuple(Payer(**other.fields()) for other in others),
-                patient=Patient(**(self.patient or subscriber.patient).fields()),
-                submitted=self.submitted,
-            )
+        patient = subscriber.patient if self.patient is None else self.patient
+        if others := lists.pop("other_payers", None):
+            values["other_payers"] = tuple(Payer(**other) for other in others)
+        opened = _OpenClaim(
+            **claim.fields(),
+            source=self.source,
+            where=f"segment {claim.at}",
+            form=form if form in _FORMS else None,
+            payer=Payer(**subscriber.payer),
+            patient=Patient(**patient),
+            submitted=self.submitted,
         )
+        opened.__class__ = Claim
+        self.out.append(opened)
 
 
-_Handler = Callable[[_Reader, list[str]], None]
+_Handler = Callable[[Reader, list[str]], None]
 
 
 def _handlers(names: str) -> dict[str, _Handler]:
-    return {name: getattr(_Reader, f"_{name.lower()}") for name in names.split()}
+    return {name: getattr(Reader, f"_{name.lower()}") for name in names.split()}
 
 
 _ENVELOPE = _handlers("ISA GS ST SE GE IEA")
 _HANDLERS = _handlers("BHT HL SBR NM1 PAT DMG CLM DTP HI NTE PWK REF AMT LX SV1 SV2 SV3 LIN CTP")
+_KNOWN_HANDLERS: dict[str, _Handler | None] = {name: _HANDLERS.get(name) for name in _KNOWN - _ENVELOPE.keys()}
+"""What to do with a segment inside of a claim transaction set; None is nothing."""
+_IGNORED = frozenset(name for name, handler in _KNOWN_HANDLERS.items() if handler is None)
