@@ -62,7 +62,9 @@ Run = Callable[..., Outcome]
 def run(register: Register, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The command inside this process, with the register that is read already."""
     load = Register.load
-    monkeypatch.setattr(Register, "load", lambda *, policies=None: load(policies=policies) if policies else register)
+    monkeypatch.setattr(
+        Register, "load", lambda *, policies=None, cache=None: load(policies=policies) if policies else register
+    )
     monkeypatch.delenv("COLUMNS", raising=False)
 
     def run(*arguments: str | Path, stdin: str | bytes = b"") -> Outcome:
@@ -87,7 +89,7 @@ def command(*arguments: str | Path, **options: Any) -> subprocess.CompletedProce
 # --- Exit codes -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("engine", ["auto", "shifty", "pyshacl"])
+@pytest.mark.parametrize("engine", ["auto", "python", "sql", "shifty", "pyshacl"])
 @pytest.mark.parametrize(
     ("content", "code", "outcome"),
     [
@@ -145,7 +147,7 @@ def test_json(run: Run, three: Path, register: Register) -> None:
     assert done.code == 2
     whole = json.loads(done.out)
     assert {"register_revision", "as_known_on", "engine", "claims", "problems"} <= set(whole)
-    assert (whole["register_revision"], whole["as_known_on"], whole["engine"]) == (register.revision, None, "shifty")
+    assert (whole["register_revision"], whole["as_known_on"], whole["engine"]) == (register.revision, None, "python")
     assert [entry["claim"] for entry in whole["claims"]] == ["A", "B", "C-9"]
     (problem,) = whole["problems"]
     assert {"source", "where", "message"} <= set(problem)
@@ -156,6 +158,8 @@ def test_jsonl(run: Run, three: Path) -> None:
     whole = json.loads(run("validate", three, "-f", "json").out)
     lines = [json.loads(line) for line in run("validate", three, "-f", "jsonl").out.splitlines()]
     made_by = {name: whole[name] for name in ("register_revision", "as_known_on", "engine")}
+    keys = [line.pop("key") for line in lines[:3]]
+    assert len(set(keys)) == 3
     assert lines[:3] == [made_by | entry for entry in whole["claims"]]
     assert lines[3:] == [{"problem": problem} for problem in whole["problems"]]
 

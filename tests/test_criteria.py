@@ -17,7 +17,8 @@ from rdflib import RDF, RDFS, Graph, Literal, URIRef
 from chartulary import Claim, Register
 from chartulary.claim import Attachment, Diagnosis, Document, Event, Line, Patient
 from chartulary.engines import EngineName
-from chartulary.graph import claim_graph, iri_for
+from chartulary.facts import Facts
+from chartulary.graph import claim_facts, iri_for
 from chartulary.namespaces import POL, ROOT
 from chartulary.register import data_folder
 from chartulary.report import Report
@@ -291,23 +292,21 @@ def claim(kind: str, **values: Any) -> Claim:
     return Claim(**{"id": "1", "source": "made up", "date_of_service": DAY, "lines": (Line(**line),), **values})
 
 
-def derived(claim: Claim, engine: EngineName) -> Graph:
+def derived(claim: Claim, engine: EngineName) -> Facts:
     snapshot = SMALL.snapshot()
-    graph = claim_graph(claim, snapshot.coding)
-    snapshot.engine(engine).run(graph)
-    return graph
+    return snapshot.engine(engine).run(claim_facts(claim, snapshot.coding))
 
 
 def states(claim: Claim, *, both: bool = True, position: int | None = 1) -> dict[str, str]:
-    """Met, not met or unknown: each criterion that is worked out for a line, by both engines."""
-    graph = derived(claim, "shifty")
+    """Met, not met or unknown: each criterion that is worked out for a line, by all engines."""
+    facts = derived(claim, "python")
     if both:
-        reference = derived(claim, "pyshacl")
-        assert set(graph) == set(reference)
+        for engine in ("shifty", "pyshacl"):
+            assert set(facts) == set(derived(claim, engine))
     found: dict[str, str] = {}
     for state in ("met", "notMet", "unknown"):
-        for criterion in graph.objects(iri_for(claim.id, position), POL[state]):
-            name = str(criterion).rpartition("#")[2]
+        for criterion in facts.objects(iri_for(claim.id, position), str(POL[state])):
+            name = criterion.rpartition("#")[2]
             assert name not in found, f"{name} is {state} as well as {found[name]}"
             found[name] = state
     return found

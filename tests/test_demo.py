@@ -36,7 +36,7 @@ def demo_items() -> Iterator[Claim | Problem]:
         yield from read_claims(path)
 
 
-@pytest.mark.parametrize("engine", ["shifty", "pyshacl"])
+@pytest.mark.parametrize("engine", ["python", "sql", "shifty", "pyshacl"])
 def test_each_demo_claim_has_its_outcome(register: Register, engine: EngineName) -> None:
     items = list(demo_items())
     assert [item for item in items if isinstance(item, Problem)] == []

@@ -75,7 +75,7 @@ def test_json_keeps_the_contract(reports: list[Report]) -> None:
 def test_json_lines_are_the_same_reports(reports: list[Report]) -> None:
     for claim, made_from in zip(whole(reports)["claims"], reports, strict=True):
         line = line_json(made_from)
-        assert "\n" not in line
+        assert b"\n" not in line
         assert json.loads(line).items() >= claim.items()
     assert json.loads(line_json(PROBLEMS[0]))["problem"]["where"] == "segment 7"
 
@@ -91,7 +91,9 @@ def test_turtle_is_a_validation_report(reports: list[Report]) -> None:
     )
     severities = {"violation": SH.Violation, "review": SH.Warning, "info": SH.Info, "overridden": SH.Info}
     assert told == sorted(
-        (iri_for(r.claim, f.position), URIRef(f.provision), severities[f.outcome]) for r in reports for f in r.findings
+        (URIRef(iri_for(r.claim, f.position)), URIRef(f.provision), severities[f.outcome])
+        for r in reports
+        for f in r.findings
     )
     for result in results:
         for needed in (SH.sourceConstraintComponent, SH.sourceShape, SH.resultMessage, POL.cites):

@@ -25,6 +25,7 @@ from chartulary.readers.claim_json import claim_to_json
 
 CLAIM = '{"id": "%s", "diagnoses": ["C83.31"]}'
 ISA = "ISA*00*          *00*          *ZZ*SENDER         *ZZ*RECEIVER       *250625*1253*^*00501*000000001*0*P*:~"
+UNKNOWN = "not recognised as X12, FHIR JSON, claim JSON, Turtle, JSON-LD or a table of claims"
 
 
 def read(data: bytes | str) -> list[Claim | Problem]:
@@ -130,7 +131,7 @@ def test_rdf_without_its_module(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_xml_is_never_parsed(text: str) -> None:
-    assert shown(text) == ["f: XML is not read; send X12, FHIR JSON, claim JSON, Turtle or JSON-LD"]
+    assert shown(text) == ["f: XML is not read; send X12, FHIR JSON, claim JSON, Turtle, JSON-LD or a table"]
 
 
 # --- claim JSON: one, a list, one per line ---
@@ -208,8 +209,8 @@ def test_broken_document_over_many_lines_is_one_problem() -> None:
         ("[]".encode("utf-16-le"), "f: binary data, not text"),
         (b'{"id": "caf\xe9"}', "f, byte 12: not UTF-8 text"),
         (b"\xff\xfe{", "f, byte 1: not UTF-16 text"),
-        (b"claim_id,code\n1,38228\n", "f: not recognised as X12, FHIR JSON, claim JSON, Turtle or JSON-LD"),
-        (b"ISABEL,1\n", "f: not recognised as X12, FHIR JSON, claim JSON, Turtle or JSON-LD"),
+        (b"claim_id,code\n1,38228\n", f"f: {UNKNOWN}"),
+        (b"ISABEL,1\n", f"f: {UNKNOWN}"),
     ],
 )
 def test_problems_of_whole_files(data: bytes, message: str) -> None:

@@ -14,6 +14,7 @@ from rdflib.namespace import DCTERMS
 
 from chartulary import Claim, Register
 from chartulary.claim import Line, Payer
+from chartulary.facts import from_graph
 from chartulary.namespaces import CLM, COD, POL, ROOT
 from chartulary.snapshot import FIRST_DAY, LAST_DAY, fold, version_of
 
@@ -81,8 +82,8 @@ def bound(provision: Node, periods: list[tuple[date, date]]) -> list[bool]:
     for number, period in enumerate(periods):
         for triple in bare_claim(number, provision, *period):
             graph.add(triple)
-    ALL.snapshot().engine().run(graph)
-    found = {str(item).split(":")[2] for item in graph.subjects(POL.candidate, provision)}
+    derived = ALL.snapshot().engine().run(from_graph(graph))
+    found = {item.split(":")[2] for item in derived.subjects(str(POL.candidate), str(provision))}
     return [str(number) in found for number in range(len(periods))]
 
 

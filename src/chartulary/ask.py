@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
-
-import pyoxigraph
-from rdflib import URIRef
+from typing import TYPE_CHECKING, Any
 
 from chartulary.coding import Coding
 from chartulary.errors import ChartularyError
-from chartulary.namespaces import POL, ROOT
+from chartulary.terms import POL, ROOT
+
+if TYPE_CHECKING:
+    import pyoxigraph
 
 _VALUES = re.compile(r"VALUES\s*\(([^)]*)\)\s*\{[^}]*\}")
 _NESTED = re.compile(r"([\w-]+)\(([^)]*)\)")
@@ -27,7 +27,7 @@ _KINDS = {
     "request": POL.Request,
     "source": POL.Source,
     "policy": POL.Policy,
-    "product": URIRef(ROOT + "scheme/product"),
+    "product": ROOT + "scheme/product",
 }
 _FIRST_DAY, _LAST_DAY = date.min.isoformat(), date.max.isoformat()
 
@@ -158,8 +158,7 @@ def load_queries(folder: Path) -> dict[str, Query]:
 
 def run_local(text: str, store: pyoxigraph.Store) -> list[dict[str, str]]:
     """Rows of a SELECT on an embedded store."""
-    answers = store.query(text)
-    assert isinstance(answers, pyoxigraph.QuerySolutions)
+    answers: Any = store.query(text)
     names = [variable.value for variable in answers.variables]
     rows = []
     for solution in answers:

@@ -9,22 +9,24 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
-from chartulary import formats
-from chartulary.errors import ChartularyError, Problem
-from chartulary.readers import read_claims
-from chartulary.register import Register
-from chartulary.report import ClaimOutcome, Report
+from chartulary.errors import ChartularyError, Interrupted, Problem
+
+if TYPE_CHECKING:
+    from chartulary.batch import Settings
+    from chartulary.report import Report
+
+_OUTCOMES = ("violation", "needs-review", "conformant", "not-applicable")
 
 app = typer.Typer(
     add_completion=False,
@@ -40,6 +42,8 @@ class Format(StrEnum):
     table = "table"
     json = "json"
     jsonl = "jsonl"
+    csv = "csv"
+    parquet = "parquet"
     ttl = "ttl"
     fhir = "fhir"
 
@@ -56,8 +60,20 @@ class EngineChoice(StrEnum):
     """What runs the rules."""
 
     auto = "auto"
+    python = "python"
+    sql = "sql"
     shifty = "shifty"
     pyshacl = "pyshacl"
+
+
+class DialectChoice(StrEnum):
+    """Whose SQL."""
+
+    spark = "spark"
+    duckdb = "duckdb"
+    postgres = "postgres"
+    snowflake = "snowflake"
+    bigquery = "bigquery"
 
 
 class UnknownChoice(StrEnum):
@@ -104,7 +120,11 @@ Output = Annotated[
 def validate(
     files: Annotated[
         list[str],
-        typer.Argument(metavar="FILE...", help="X12 837, FHIR, claim JSON, Turtle or JSON-LD; - is standard input."),
+        typer.Argument(
+            metavar="FILE...",
+            help="X12 837, FHIR, claim JSON, Turtle, JSON-LD, or tables (CSV, Parquet): files, folders, patterns; "
+            "- is standard input.",
+        ),
     ],
     as_known_on: KnownOn = None,
     unknown: Annotated[UnknownChoice, typer.Option(help="What an unknown requirement gives.")] = UnknownChoice.review,
@@ -112,46 +132,125 @@ def validate(
     engine: Annotated[EngineChoice, typer.Option(help="What runs the rules.")] = EngineChoice.auto,
     policies: Policies = None,
     output: Output = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Processes to work with (all cores for large inputs).")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an interrupted run with this output stopped.")
+    ] = False,
 ) -> None:
     """Hold claims against the policies; each finding cites the sentence that it rests on."""
-    snapshot = Register.load(policies=policies).snapshot(as_known_on=as_known_on, unknown=unknown.value)
+    from chartulary import batch
+
+    settings = batch.Settings(
+        policies=policies,
+        cache=_cache(),
+        as_known_on=as_known_on,
+        unknown=unknown.value,
+        engine=engine.value,
+    )
+    names = list(batch.inputs(files))
+    if format in (Format.jsonl, Format.csv, Format.parquet):
+        counts = _validate_many(settings, names, format, output, jobs, resume)
+    elif resume:
+        raise ChartularyError("--resume goes with --format jsonl, csv or parquet, and --output")
+    else:
+        counts = _validate_few(settings, names, format, output)
+    if counts["problem"]:
+        raise typer.Exit(2)
+    if counts["violation"]:
+        raise typer.Exit(1)
+
+
+def _validate_few(settings: Settings, names: list[str], format: Format, output: Path | None) -> Counter[str]:
+    """Formats for people, and those that are one document: everything is held until the end."""
+    from chartulary import batch, formats
+    from chartulary.output import as_reports
+
+    snapshot = settings.snapshot()
+    worker = batch.Worker(settings, as_reports, snapshot)
+    counts: Counter[str] = Counter()
     reports: list[Report] = []
     problems: list[Problem] = []
-
-    def run() -> Iterator[Report | Problem]:
-        for file in files:
-            for item in read_claims(file):
-                yield item if isinstance(item, Problem) else snapshot.validate(item, engine=engine.value)
-
     with _writing(output) as console:
-        for item in run():
-            (problems if isinstance(item, Problem) else reports).append(item)  # type: ignore[arg-type]
-            if format is Format.jsonl:
-                _print(console, formats.line_json(item))
-            elif format is Format.table and isinstance(item, Report):
-                formats.show_report(console, item)
-        if format is Format.table and len(reports) > 1:
-            counts = Counter(report.outcome for report in reports)
-            formats.show_summary(console, {outcome: counts[outcome] for outcome in get_args(ClaimOutcome)})
+        for step in batch.run(names, lambda: worker):
+            counts.update(step.done.outcomes)
+            problems += step.done.problems
+            if format is Format.table:
+                for report in step.done.written:
+                    formats.show_report(console, report)
+            else:
+                reports += step.done.written
+        if format is Format.table and counts.total() > 1:
+            formats.show_summary(console, {outcome: counts[outcome] for outcome in _OUTCOMES})
         if format is Format.json:
             whole = formats.run_json(
                 reports,
                 problems,
                 revision=snapshot.register.revision,
-                as_known_on=as_known_on,
-                engine=snapshot.engine(engine.value).name,
+                as_known_on=settings.as_known_on,
+                engine=", ".join(sorted({report.engine for report in reports})) or settings.engine,
             )
             _print(console, formats.dump(whole))
         elif format is Format.ttl:
             _print(console, formats.reports_turtle(reports))
         elif format is Format.fhir:
             _print(console, formats.dump(formats.operation_outcome(reports, problems)))
+    _tell(problems)
+    counts["problem"] = sum(not problem.warning for problem in problems)
+    return counts
+
+
+def _validate_many(
+    settings: Settings, names: list[str], format: Format, output: Path | None, jobs: int | None, resume: bool
+) -> Counter[str]:
+    """Formats that are written as the run goes on, in bounded memory, on all cores."""
+    from chartulary import batch
+    from chartulary import output as out
+
+    if output is None and (format is Format.parquet or resume):
+        raise ChartularyError("--format parquet and --resume need --output FILE")
+    snapshot = settings.snapshot()
+    write, sink = out.writer(format.value, output)
+    sizes = {name: size for name in names if (size := _size(name)) is not None}
+    ledger = None
+    if output:
+        ledger = out.Ledger(
+            output,
+            {
+                "register": snapshot.register.revision,
+                "as known on": str(settings.as_known_on),
+                "unknown": settings.unknown,
+                "engine": settings.engine,
+                "format": format.value,
+                "claims": [[name, *sizes.get(name, ())] for name in names],
+            },
+        )
+        if resume:
+            ledger.take_up()
+    return batch.write_all(
+        names,
+        batch.Maker(settings, write, snapshot),
+        sink,
+        ledger=ledger,
+        jobs=jobs or (os.cpu_count() or 1 if sum(size for size, _ in sizes.values()) > batch.LARGE else 1),
+        sizes={name: size for name, (size, _) in sizes.items()},
+        tell=_tell,
+    )
+
+
+def _size(name: str) -> tuple[int, int] | None:
+    """Bytes of a file, and when it was last changed."""
+    try:
+        found = Path(name).stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
+def _tell(problems: Iterable[Problem]) -> None:
     for problem in problems:
         print(problem, file=sys.stderr)
-    if any(not problem.warning for problem in problems):
-        raise typer.Exit(2)
-    if any(report.outcome == "violation" for report in reports):
-        raise typer.Exit(1)
 
 
 @app.command(
@@ -176,7 +275,10 @@ def ask(
     output: Output = None,
 ) -> None:
     """Ask what the policies say; every answer cites its sentences and says what changed it."""
-    register = Register.load(policies=policies)
+    from chartulary import formats
+    from chartulary.register import Register
+
+    register = Register.load(policies=policies, cache=_cache())
     with _writing(output) as console:
         if list_them or question is None:
             for query in register.queries.values():
@@ -200,9 +302,65 @@ def ask(
 @app.command()
 def export(as_known_on: KnownOn = None, policies: Policies = None, output: Output = None) -> None:
     """Write the register, as known on a day, as N-Triples for a SPARQL server of your own."""
-    snapshot = Register.load(policies=policies).snapshot(as_known_on=as_known_on)
+    from chartulary.register import Register
+
+    snapshot = Register.load(policies=policies, cache=_cache()).snapshot(as_known_on=as_known_on)
     with _writing(output) as console:
-        _print(console, "\n".join(sorted(snapshot.graph.serialize(format="nt").splitlines())))
+        _print(console, "\n".join(sorted(snapshot.prepared.triples.decode().splitlines())))
+
+
+@app.command()
+def table(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Claims in any form; files, folders, patterns.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Ends in .csv or .parquet.")],
+) -> None:
+    """Write claims as a table in the layout of Tuva's medical_claim, a row for each line."""
+    from chartulary import batch
+    from chartulary.claim import Claim
+    from chartulary.readers import read_claims
+    from chartulary.readers.tables import write_table
+
+    problems: list[Problem] = []
+
+    def claims() -> Iterator[Claim]:
+        for name in batch.inputs(files):
+            for item in read_claims(name):
+                if isinstance(item, Claim):
+                    yield item
+                else:
+                    problems.append(item)
+                    _tell([item])
+
+    count = write_table(claims(), output)
+    print(f"{output}: {count:,} claims", file=sys.stderr)
+    if any(not problem.warning for problem in problems):
+        raise typer.Exit(2)
+
+
+@app.command("compile")
+def compile_rules(
+    dialect: Annotated[DialectChoice, typer.Option(help="The SQL to write.")],
+    as_known_on: KnownOn = None,
+    unknown: Annotated[UnknownChoice, typer.Option(help="What an unknown requirement gives.")] = UnknownChoice.review,
+    policies: Policies = None,
+    output: Output = None,
+) -> None:
+    """Write the rules and the register as one SQL script, to run in a warehouse over claims of your own."""
+    from chartulary import script
+    from chartulary.register import Register
+
+    register = Register.load(policies=policies, cache=_cache())
+    snapshot = register.snapshot(as_known_on=as_known_on, unknown=unknown.value)
+    with _writing(output) as console:
+        _print(console, script.write(snapshot, dialect=dialect.value))
+
+
+def _cache() -> Path | None:
+    from chartulary.cache import default_folder
+
+    return default_folder()
 
 
 def _parameters(words: list[str]) -> dict[str, str]:
@@ -258,6 +416,9 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except Interrupted as fault:
+        print(f"chartulary: {fault}", file=sys.stderr)
+        code = 130
     except (ChartularyError, OSError) as fault:
         print(f"chartulary: {fault}", file=sys.stderr)
         code = 2

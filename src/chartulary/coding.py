@@ -7,13 +7,13 @@ from collections import defaultdict
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from rdflib import RDF, RDFS, Graph, Literal, Node, URIRef
-from rdflib.namespace import SKOS
+from chartulary.claim import Claim
+from chartulary.facts import Facts, Memory, Text
+from chartulary.terms import COD, LABEL, POL, ROOT, SKOS, TYPE
 
-from chartulary.claim import Claim, Payer
-from chartulary.namespaces import COD, POL, ROOT
-
-_PAYER, _BUSINESS, _SETTING = ROOT + "payer/", ROOT + "line-of-business/", ROOT + "setting/"
+_NO_PAYER, _NO_SETTING = ROOT + "payer/unrecognised", ROOT + "setting/unrecognised"
+_NO_BUSINESS, _ANY_BUSINESS = ROOT + "line-of-business/unrecognised", ROOT + "line-of-business/any"
+_FORMS = ROOT + "scheme/form"
 
 
 def folded(text: str) -> str:
@@ -29,7 +29,7 @@ def _dotted(text: str, after: int | None) -> str:
 class Scheme:
     """A code system or list of the register."""
 
-    iri: URIRef
+    iri: str
     label: str
     noun: str
     field: str
@@ -43,23 +43,21 @@ class Scheme:
 
 
 class Coding:
-    """The code systems, names and words of one snapshot, indexed once."""
+    """The code systems, names and words of one snapshot, indexed once. What it has worked out it remembers."""
 
-    def __init__(self, snapshot: Graph) -> None:
-        self._graph = snapshot
-        self.schemes = [
-            self._scheme(iri) for iri in snapshot.subjects(RDF.type, COD.CodeSystem) if isinstance(iri, URIRef)
-        ]
+    def __init__(self, snapshot: Facts) -> None:
+        self._facts = snapshot
+        self.schemes = [self._scheme(iri) for iri in snapshot.subjects(TYPE, COD.CodeSystem)]
         self._by_field: dict[str, list[Scheme]] = defaultdict(list)
-        for scheme in sorted(self.schemes, key=lambda s: s.iri):
+        for scheme in self.schemes:
             self._by_field[scheme.field].append(scheme)
         self._by_iri = {scheme.iri: scheme for scheme in self.schemes}
-        self._codes: dict[tuple[URIRef, str], URIRef] = {}
-        self._names: dict[Node, dict[str, URIRef]] = defaultdict(dict)
-        self._words: dict[URIRef, list[tuple[re.Pattern[str], URIRef]]] = defaultdict(list)
-        for thing in snapshot.subjects(RDF.type, COD.Code):
+        self._codes: dict[tuple[str, str], str] = {}
+        self._names: dict[str, dict[str, str]] = defaultdict(dict)
+        self._words: dict[str, list[tuple[re.Pattern[str], str]]] = defaultdict(list)
+        for thing in snapshot.subjects(TYPE, COD.Code):
             scheme_iri = snapshot.value(thing, SKOS.inScheme)
-            if not isinstance(thing, URIRef) or not isinstance(scheme_iri, URIRef):
+            if not isinstance(scheme_iri, str):
                 continue
             for notation in snapshot.objects(thing, SKOS.notation):
                 self._codes[scheme_iri, str(notation)] = thing
@@ -67,42 +65,51 @@ class Coding:
             for words in snapshot.objects(thing, COD.text):
                 self._words[scheme_iri].append((re.compile(rf"(?<!\w){re.escape(folded(str(words)))}(?!\w)"), thing))
         for kind in (POL.Payer, POL.LineOfBusiness, POL.Setting, POL.Request, POL.Source, POL.Policy):
-            for thing in snapshot.subjects(RDF.type, kind):
-                if isinstance(thing, URIRef):
-                    self._name(kind, thing)
+            for thing in snapshot.subjects(TYPE, kind):
+                self._name(kind, thing)
+        # Claims write the same few things again and again.
+        self._codes_known = Memory(self._find_code)
+        self._named_known = Memory(self._find_named)
+        self._words_known = Memory(self._find_words)
+        self._payers_known = Memory(self._find_payer_and_business)
+        self._settings_known = Memory(self._find_setting)
 
-    def _scheme(self, iri: URIRef) -> Scheme:
-        def text(predicate: URIRef) -> str | None:
-            value = self._graph.value(iri, predicate)
+    def _scheme(self, iri: str) -> Scheme:
+        def text(predicate: str) -> str | None:
+            value = self._facts.value(iri, predicate)
             return None if value is None else str(value)
 
         pattern, repair = text(COD.pattern), text(COD.repair)
         return Scheme(
             iri=iri,
-            label=text(RDFS.label) or iri,
+            label=text(LABEL) or iri,
             noun=text(COD.noun) or "",
             field=(text(COD.field) or "").rsplit("#", 1)[-1],
             namespace=text(COD.namespace) or "",
             pattern=re.compile(pattern) if pattern else None,
             dot_after=int(text(COD.dotAfter) or 0) or None,
-            sent_as=frozenset(str(value) for value in self._graph.objects(iri, COD.sentAs)),
+            sent_as=frozenset(str(value) for value in self._facts.objects(iri, COD.sentAs)),
             repair=repair.rsplit("#", 1)[-1] if repair else None,
         )
 
-    def _name(self, kind: URIRef, thing: URIRef) -> None:
-        for predicate in (RDFS.label, SKOS.altLabel):
-            for name in self._graph.objects(thing, predicate):
+    def _name(self, kind: str, thing: str) -> None:
+        for predicate in (LABEL, SKOS.altLabel):
+            for name in self._facts.objects(thing, predicate):
                 self._names[kind][folded(str(name))] = thing
         self._names[kind].setdefault(folded(thing.rsplit("/", 1)[-1]), thing)
 
     # --- Codes --------------------------------------------------------------------------------------------------------
 
-    def code(self, field: str, text: str, sent_as: str | None = None) -> tuple[URIRef, URIRef] | None:
+    def code(self, field: str, text: str, sent_as: str | None = None) -> tuple[str, str] | None:
         """IRI and scheme of a code in a field (``procedureCode``, ``modifier``, …), registered or not.
 
         ``sent_as`` is the code system as the claim writes it; None takes the system whose pattern fits. None is
         returned for a code of a system that the register does not know.
         """
+        return self._codes_known[field, text, sent_as]
+
+    def _find_code(self, asked: tuple[str, str, str | None]) -> tuple[str, str] | None:
+        field, text, sent_as = asked
         text = text.strip().upper()
         written = [(scheme, _dotted(text, scheme.dot_after)) for scheme in self._taking(field, sent_as)]
         for scheme, notation in written:
@@ -110,8 +117,12 @@ class Coding:
                 return iri, scheme.iri
         for scheme, notation in written:
             if scheme.pattern and scheme.pattern.fullmatch(notation):
-                return URIRef(scheme.namespace + quote(notation, safe=".")), scheme.iri
+                return scheme.namespace + quote(notation, safe="."), scheme.iri
         return None
+
+    def is_listed(self, code: str) -> bool:
+        """Whether the register says anything of a code."""
+        return code in self._facts.relation(POL.within)
 
     def takes(self, field: str, sent_as: str | None) -> bool:
         """Whether a field has a code system of that name; a code of another system is nobody's mistake."""
@@ -124,124 +135,137 @@ class Coding:
         """What a code in a field is called."""
         return self._by_field[field][0].noun
 
-    def find_code(self, text: str) -> list[URIRef]:
+    def find_code(self, text: str) -> list[str]:
         """Registered codes with this notation, in any code system, or with this IRI."""
         wanted = text.strip().upper()
-        return sorted(
-            {iri for (_, notation), iri in self._codes.items() if notation.upper() == wanted or str(iri) == text}
-        )
+        return sorted({iri for (_, notation), iri in self._codes.items() if notation.upper() == wanted or iri == text})
 
-    def scheme_of(self, thing: Node) -> Scheme | None:
-        iri = self._graph.value(thing, SKOS.inScheme) or thing
-        return self._by_iri.get(iri) if isinstance(iri, URIRef) else None
+    def scheme_of(self, thing: str) -> Scheme | None:
+        iri = self._facts.value(thing, SKOS.inScheme) or thing
+        return self._by_iri.get(iri) if isinstance(iri, str) else None
 
-    def named(self, kind: URIRef, name: str) -> URIRef | None:
+    def named(self, kind: str, name: str) -> str | None:
         """The thing of a kind (a code scheme, ``pol:Payer``, …) with this label, other name, IRI or last part of it."""
-        names = self._names[kind]
-        return names.get(folded(name)) or next((thing for thing in names.values() if str(thing) == name), None)
+        return self._named_known[kind, name]
 
-    def names(self, kind: URIRef) -> list[str]:
+    def _find_named(self, asked: tuple[str, str]) -> str | None:
+        kind, name = asked
+        names = self._names[kind]
+        return names.get(folded(name)) or next((thing for thing in names.values() if thing == name), None)
+
+    def names(self, kind: str) -> list[str]:
         """Every name that :meth:`named` would find, for suggestions."""
         return sorted(self._names[kind])
 
-    def narrower(self, head: URIRef, name: str) -> URIRef | None:
+    def narrower(self, head: str, name: str) -> str | None:
         """What a value names among the things that are narrower than a head."""
         wanted = folded(name)
         tail = f"{head.rsplit('/', 1)[-1]}-{wanted.replace(' ', '-')}"
         for thing in self.all_narrower(head):
-            labels = {folded(str(x)) for p in (RDFS.label, SKOS.altLabel) for x in self._graph.objects(thing, p)}
+            labels = {folded(str(x)) for p in (LABEL, SKOS.altLabel) for x in self._facts.objects(thing, p)}
             if wanted in labels or thing.rsplit("/", 1)[-1] in (tail, wanted):
                 return thing
         return None
 
-    def all_narrower(self, head: URIRef) -> list[URIRef]:
+    def all_narrower(self, head: str) -> list[str]:
         """Everything under a head, the head itself left out."""
-        found = self._graph.subjects(POL.within, head)
-        return sorted(thing for thing in found if isinstance(thing, URIRef) and thing != head)
+        return [thing for thing in self._facts.subjects(POL.within, head) if thing != head]
 
-    def is_within(self, thing: URIRef, head: URIRef) -> bool:
-        return (thing, POL.within, head) in self._graph
+    def is_within(self, thing: str, head: str) -> bool:
+        return self._facts.has(thing, POL.within, head)
 
-    def is_exclusive(self, head: URIRef) -> bool:
+    def is_exclusive(self, head: str) -> bool:
         """Whether a claim has one thing only of what is under a head."""
-        return (head, COD.exclusive, Literal(True)) in self._graph
+        return self._facts.has(head, COD.exclusive, True)
 
-    def none_means_unknown(self, thing: URIRef) -> bool:
+    def none_means_unknown(self, thing: str) -> bool:
         """Whether a null for this fact says that nobody has judged it, not that it is not so."""
-        return (thing, COD.noneMeansUnknown, Literal(True)) in self._graph
+        return self._facts.has(thing, COD.noneMeansUnknown, True)
 
-    def in_words(self, scheme: URIRef, text: str) -> list[URIRef]:
+    def in_words(self, scheme: str, text: str) -> list[str]:
         """What a description or note speaks of."""
+        return self._words_known[scheme, text]
+
+    def _find_words(self, asked: tuple[str, str]) -> list[str]:
+        scheme, text = asked
         words = folded(text)
         return [thing for pattern, thing in self._words[scheme] if pattern.search(words)]
 
     # --- Payer, line of business, setting -----------------------------------------------------------------------------
 
-    def setting(self, claim: Claim) -> URIRef:
-        graph = self._graph
-        if claim.setting:
-            return self.named(POL.Setting, claim.setting) or URIRef(_SETTING + "unrecognised")
-        if claim.bill_type:
-            by_bill = graph.value(None, POL.billType, Literal(claim.bill_type[:3]))
-            return by_bill if isinstance(by_bill, URIRef) else URIRef(_SETTING + "unrecognised")
-        for form in self._names[URIRef(ROOT + "scheme/form")].values():
-            if claim.form and (form, SKOS.notation, Literal(claim.form)) in graph:
-                by_form = graph.value(None, POL.form, form)
-                if isinstance(by_form, URIRef):
+    def setting(self, claim: Claim) -> str:
+        return self._settings_known[claim.setting, (claim.bill_type or "")[:3], claim.form]
+
+    def _find_setting(self, asked: tuple[str | None, str, str | None]) -> str:
+        setting, bill_type, form = asked
+        facts = self._facts
+        if setting:
+            return self.named(POL.Setting, setting) or _NO_SETTING
+        if bill_type:
+            return next(iter(facts.subjects(POL.billType, Text(bill_type))), _NO_SETTING)
+        for known in self._names[_FORMS].values():
+            if form and facts.has(known, SKOS.notation, Text(form)):
+                for by_form in facts.subjects(POL.form, known):
                     return by_form
-        return URIRef(_SETTING + "unrecognised")
+        return _NO_SETTING
 
-    def is_stay(self, setting: URIRef) -> bool:
+    def is_stay(self, setting: str) -> bool:
         """Whether a claim of this setting is dated by a stay, not by its lines."""
-        return (setting, POL.datedByStay, Literal(True)) in self._graph
+        return self._facts.has(setting, POL.datedByStay, True)
 
-    def payer_and_business(self, claim: Claim, setting: URIRef) -> tuple[URIRef, URIRef]:
+    def payer_and_business(self, claim: Claim, setting: str) -> tuple[str, str]:
         """Who is asked, under which line of business: what the claim names wins, then what alone fits."""
-        graph, unknown = self._graph, URIRef(_BUSINESS + "unrecognised")
-        payer = self._payer(claim.payer)
-        if claim.line_of_business:
-            business = self.named(POL.LineOfBusiness, claim.line_of_business)
-            if business and payer is None:
-                owner = graph.value(business, POL.ofPayer)
-                payer = owner if isinstance(owner, URIRef) else None
-            return payer or URIRef(_PAYER + "unrecognised"), business or unknown
-        fitting = [
-            b for b in graph.subjects(RDF.type, POL.LineOfBusiness) if self._fits(b, claim.payer, payer, setting)
-        ]
-        business = self._sure(fitting, payer) or unknown
-        if payer is None:
-            owners = {graph.value(b, POL.ofPayer) for b in fitting}
-            owner = owners.pop() if len(owners) == 1 else None
-            payer = owner if isinstance(owner, URIRef) else None
-        return payer or URIRef(_PAYER + "unrecognised"), business
+        sent = claim.payer
+        return self._payers_known[claim.line_of_business, sent.name, sent.id, sent.filing_indicator, setting]
 
-    def _sure(self, fitting: list[Node], payer: URIRef | None) -> URIRef | None:
+    def _find_payer_and_business(
+        self, asked: tuple[str | None, str | None, str | None, str | None, str]
+    ) -> tuple[str, str]:
+        named, name, identifier, indicator, setting = asked
+        facts = self._facts
+        payer = self._payer(name, identifier)
+        if named:
+            business = self.named(POL.LineOfBusiness, named)
+            if business and payer is None:
+                payer = self._owner(business)
+            return payer or _NO_PAYER, business or _NO_BUSINESS
+        fitting = [b for b in facts.subjects(TYPE, POL.LineOfBusiness) if self._fits(b, indicator, payer, setting)]
+        business = self._sure(fitting, payer)
+        if payer is None:
+            owners = {self._owner(b) for b in fitting}
+            payer = owners.pop() if len(owners) == 1 else None
+        return payer or _NO_PAYER, business or _NO_BUSINESS
+
+    def _owner(self, business: str) -> str | None:
+        owner = self._facts.value(business, POL.ofPayer)
+        return owner if isinstance(owner, str) else None
+
+    def _sure(self, fitting: list[str], payer: str | None) -> str | None:
         """The narrowest line of business that takes in all that fit; a stranger's own lines don't count."""
-        graph = self._graph
-        if payer is None and (anyones := [b for b in fitting if graph.value(b, POL.ofPayer) is None]):
+        if payer is None and (anyones := [b for b in fitting if self._owner(b) is None]):
             fitting = anyones
         if not fitting:
             return None
-        common = set.intersection(*({*graph.objects(b, POL.within)} for b in fitting)) - {URIRef(_BUSINESS + "any")}
-        sure = [b for b in common if common <= {*graph.objects(b, POL.within)}]
-        return sure[0] if len(sure) == 1 and isinstance(sure[0], URIRef) else None
+        within = self._facts.relation(POL.within)
+        common = {str(b) for b in set.intersection(*({*within.get(b, ())} for b in fitting))} - {_ANY_BUSINESS}
+        sure = [b for b in common if common <= {*within.get(b, ())}]
+        return sure[0] if len(sure) == 1 else None
 
-    def _payer(self, payer: Payer) -> URIRef | None:
-        if payer.id:
-            by_id = self._graph.value(None, POL.payerId, Literal(payer.id))
-            if isinstance(by_id, URIRef):
+    def _payer(self, name: str | None, identifier: str | None) -> str | None:
+        if identifier:
+            for by_id in self._facts.subjects(POL.payerId, Text(identifier)):
                 return by_id
-        return self.named(POL.Payer, payer.name) if payer.name else None
+        return self.named(POL.Payer, name) if name else None
 
-    def _fits(self, business: Node, sent: Payer, payer: URIRef | None, setting: URIRef) -> bool:
-        graph = self._graph
-        owners = set(graph.objects(business, POL.ofPayer))
-        indicators = {str(value) for value in graph.objects(business, POL.filingIndicator)}
-        settings = set(graph.objects(business, POL.inSetting))
-        if payer is not None and payer not in owners and (payer, POL.offers, business) not in graph:
+    def _fits(self, business: str, indicator: str | None, payer: str | None, setting: str) -> bool:
+        facts = self._facts
+        if payer is not None and not (
+            facts.has(business, POL.ofPayer, payer) or facts.has(payer, POL.offers, business)
+        ):
             return False
-        if sent.filing_indicator and sent.filing_indicator not in indicators:
+        if indicator and not facts.has(business, POL.filingIndicator, Text(indicator)):
             return False
-        if payer is None and not sent.filing_indicator:
+        if payer is None and not indicator:
             return False
+        settings = facts.objects(business, POL.inSetting)
         return not settings or setting in settings

@@ -1,44 +1,95 @@
-"""Runs the rules and shapes over claims, in two engines that must agree: pyshifty (fast), pySHACL (the reference)."""
+"""What runs the rules over claims. All engines read the same rules, and must agree.
+
+Two take the SHACL shapes as they are: pySHACL (the reference) and pyshifty. Two take them compiled: to Python (the
+fastest for one claim) and to SQL (``chartulary.sql``, for many).
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Literal, Protocol, TypeAlias
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-import pyshacl
-import shifty
-from rdflib import RDF, RDFS, Graph, URIRef
-from rdflib.namespace import SH
+from chartulary.compiled import Program
+from chartulary.facts import Facts
+from chartulary.terms import CLM, LABEL, POL, TYPE
 
-from chartulary.namespaces import CLM, POL
+if TYPE_CHECKING:
+    from rdflib import Graph
 
-EngineName: TypeAlias = Literal["auto", "shifty", "pyshacl"]
+EngineName: TypeAlias = Literal["auto", "python", "sql", "shifty", "pyshacl"]
 
 
 class Engine(Protocol):
-    """Something that validates a claim graph against shapes and a snapshot that were prepared once."""
+    """Something that derives, with rules and a snapshot that were prepared once."""
 
     name: str
 
-    def run(self, claim: Graph) -> Graph:
-        """Adds to ``claim`` all that the rules derive, and returns the SHACL validation report."""
+    def run(self, claim: Facts) -> Facts:
+        """What a claim states and all that the rules derive of it; a shape's IRI is the predicate of its results."""
+
+    def run_all(self, claims: Iterable[Facts]) -> Iterator[Facts]:
+        """The same for many claims, in their order."""
 
 
-class ShiftyEngine:
+class PythonEngine:
+    """The rules as a Python function."""
+
+    name = "python"
+
+    def __init__(self, program: Program) -> None:
+        self._run = program.prepare()
+
+    def run(self, claim: Facts) -> Facts:
+        return Facts({**claim.relations, **self._run(claim.relations)})
+
+    def run_all(self, claims: Iterable[Facts]) -> Iterator[Facts]:
+        return map(self.run, claims)
+
+
+class ShaclEngine:
+    """An engine that takes shapes as RDF, one claim at a time."""
+
+    name: str
+
+    def run(self, claim: Facts) -> Facts:
+        from chartulary.facts import from_graph, to_graph
+
+        derived, report = self._validate(to_graph(claim))
+        whole = Facts({predicate: {s: set(o) for s, o in rows.items()} for predicate, rows in claim.relations.items()})
+        items = claim.relation(TYPE).keys()
+        for s, p, o in from_graph(derived):
+            if s in items:  # rules derive about items only
+                whole.add(s, p, o)
+        for item, shape, value in _results(report):
+            whole.add(item, shape, value)
+        return whole
+
+    def run_all(self, claims: Iterable[Facts]) -> Iterator[Facts]:
+        return map(self.run, claims)
+
+    def _validate(self, claim: Graph) -> tuple[Graph, Graph]:
+        """The claim's graph with all that rules derive, and the SHACL validation report."""
+        raise NotImplementedError
+
+
+class ShiftyEngine(ShaclEngine):
     """pyshifty: shapes and snapshot parsed and planned once."""
 
     name = "shifty"
 
     def __init__(self, shapes: Graph, facts: Graph) -> None:
+        import shifty
+
         self._validator = shifty.PreparedValidator([shapes, facts])
 
-    def run(self, claim: Graph) -> Graph:
+    def _validate(self, claim: Graph) -> tuple[Graph, Graph]:
         _, report, _ = self._validator.validate(claim, in_place=True, sort_results=False)
-        return report
+        return claim, report
 
 
-class PyshaclEngine:
-    """pySHACL, the reference; one claim at a time."""
+class PyshaclEngine(ShaclEngine):
+    """pySHACL, the reference."""
 
     name = "pyshacl"
 
@@ -46,33 +97,43 @@ class PyshaclEngine:
         # pySHACL sees policy data only in the data graph, and derives into it: the claim goes in, and out again.
         self._shapes, self._data = shapes, facts
 
-    def run(self, claim: Graph) -> Graph:
-        items = set(claim.subjects(RDF.type, CLM.Item))
+    def _validate(self, claim: Graph) -> tuple[Graph, Graph]:
+        import pyshacl
+        from rdflib import Graph, URIRef
+
+        items = set(claim.subjects(URIRef(TYPE), URIRef(CLM.Item)))
         added = [triple for triple in claim if triple not in self._data]
         try:
             for triple in added:
                 self._data.add(triple)
             _, report, _ = pyshacl.validate(self._data, shacl_graph=self._shapes, advanced=True, inplace=True)
             assert isinstance(report, Graph)
-            for item in items:  # rules derive about items only
-                for triple in self._data.triples((item, None, None)):
-                    claim.add(triple)
+            derived = Graph()
+            for item in items:
+                derived += self._data.triples((item, None, None))
         finally:
             for item in items:
                 self._data.remove((item, None, None))
             for triple in added:
                 self._data.remove(triple)
-        return report
+        return derived, report
 
 
-def prepare(name: EngineName, shapes: Graph, snapshot: Graph) -> Engine:
-    """The engine of that name, ready for claims; ``auto`` is the fastest for single claims."""
-    facts = _what_rules_read(shapes, snapshot)
-    return PyshaclEngine(shapes, facts) if name == "pyshacl" else ShiftyEngine(shapes, facts)
+def _results(report: Graph) -> Iterator[tuple[str, str, str | bool]]:
+    """Focus node, shape and value (True for none) of each result of a SHACL validation report."""
+    from rdflib import RDF
+    from rdflib.namespace import SH
+
+    for result in report.subjects(RDF.type, SH.ValidationResult):
+        item, shape, value = (report.value(result, p) for p in (SH.focusNode, SH.sourceShape, SH.value))
+        yield str(item), str(shape), str(value) if value not in (None, item) else True
 
 
-def _what_rules_read(shapes: Graph, snapshot: Graph) -> Graph:
-    """The snapshot without what no rule asks for, such as quotes: engines copy the whole for each claim."""
+def what_rules_read(shapes: Graph, snapshot: Graph) -> Graph:
+    """The snapshot without what no rule asks for, such as quotes: SHACL engines copy the whole for each claim."""
+    from rdflib import Graph, URIRef
+    from rdflib.namespace import SH
+
     spaces = {str(p): str(shapes.value(node, SH.namespace)) for node, p in shapes.subject_objects(SH.prefix)}
     text = " ".join(str(query) for kind in (SH.construct, SH.select) for query in shapes.objects(None, kind))
     asked = {spaces[prefix] + name for prefix, name in re.findall(r"\b(\w+):([\w-]+)", text) if prefix in spaces}
@@ -80,8 +141,8 @@ def _what_rules_read(shapes: Graph, snapshot: Graph) -> Graph:
     facts = Graph()
     for s, p, o in snapshot:
         # Of labels, results say those of provisions only.
-        if (str(p) in asked and p != RDFS.label) or (p == RDF.type and str(o) in asked):
+        if (str(p) in asked and str(p) != LABEL) or (str(p) == TYPE and str(o) in asked):
             facts.add((s, p, o))
-    for provision in snapshot.subjects(RDF.type, POL.Provision):
-        facts += snapshot.triples((provision, RDFS.label, None))
+    for provision in snapshot.subjects(URIRef(TYPE), URIRef(POL.Provision)):
+        facts += snapshot.triples((provision, URIRef(LABEL), None))
     return facts

@@ -9,6 +9,10 @@ class ChartularyError(Exception):
     """A fault in what the user gave us; its text is one line, fit to print."""
 
 
+class Interrupted(ChartularyError):  # noqa: N818
+    """A run was stopped from outside; its text says where."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Something in an input file that could not be read or used.

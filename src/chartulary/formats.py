@@ -6,12 +6,11 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import date
 from typing import Any
 
-from rdflib import RDF, BNode, Graph, Literal, URIRef
-from rdflib.namespace import DCTERMS, SH, XSD
+import msgspec
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -20,9 +19,8 @@ from rich.text import Text
 from chartulary.ask import Answer
 from chartulary.errors import Problem
 from chartulary.graph import iri_for
-from chartulary.namespaces import POL, ROOT
 from chartulary.report import REPORTED_BY, Change, Citation, Finding, Report
-from chartulary.snapshot import span
+from chartulary.terms import ROOT
 
 _STYLES = {
     "violation": "bold red",
@@ -37,13 +35,15 @@ _STYLES = {
     "change": "bold green",
     "notice": "cyan",
 }
-_SHACL = {"violation": SH.Violation, "review": SH.Warning, "info": SH.Info, "overridden": SH.Info}
+_SHACL = {"violation": "Violation", "review": "Warning", "info": "Info", "overridden": "Info"}
 _FHIR = {
     "violation": ("error", "business-rule"),
     "review": ("warning", "business-rule"),
     "info": ("information", "informational"),
     "overridden": ("information", "informational"),
 }
+_MADE_BY = ("register_revision", "as_known_on", "engine")
+_TOLD = tuple(f.name for f in fields(Report) if f.name not in _MADE_BY)
 _NO_PROMISE = "no rule in the register was broken; this does not say that the service is covered or payable"
 
 
@@ -52,13 +52,23 @@ _NO_PROMISE = "no rule in the register was broken; this does not say that the se
 
 def report_json(report: Report) -> dict[str, Any]:
     """One claim's report as plain JSON values."""
-    plain = asdict(report)
-    for name in ("register_revision", "as_known_on", "engine"):
-        del plain[name]
-    for governing in plain["governed_by"]:
-        governing["cites"] = [citation["statement"] for citation in governing["cites"]]
-        del governing["changed_by"]
+    plain: dict[str, Any] = msgspec.to_builtins(_told(report))
     return plain
+
+
+def _told(report: Report) -> dict[str, Any]:
+    """What JSON says of a report; what it was made by is said of the whole run."""
+    told = {name: getattr(report, name) for name in _TOLD}
+    told["governed_by"] = [
+        {
+            "provision": governing.provision,
+            "label": governing.label,
+            "line": governing.line,
+            "cites": [citation.statement for citation in governing.cites],
+        }
+        for governing in report.governed_by
+    ]
+    return told
 
 
 def run_json(
@@ -69,22 +79,29 @@ def run_json(
         "register_revision": revision,
         "as_known_on": as_known_on,
         "engine": engine,
-        "claims": [report_json(report) for report in reports],
-        "problems": [asdict(problem) for problem in problems],
+        "claims": [_told(report) for report in reports],
+        "problems": list(problems),
     }
 
 
-def dump(value: object, *, indent: int | None = 2) -> str:
-    """JSON text; days as yyyy-mm-dd."""
-    return json.dumps(value, indent=indent, default=str, ensure_ascii=False)
+def dump(value: object) -> str:
+    """JSON text, indented; days as yyyy-mm-dd."""
+    return msgspec.json.format(_encoded(value), indent=2).decode()
 
 
-def line_json(item: Report | Problem) -> str:
-    """A line of JSON Lines: a report with what it was made by, or a problem."""
+def line_json(item: Report | Problem, *, key: str | None = None) -> bytes:
+    """A line of JSON Lines: a problem, or a report with what it was made by and a ``key`` that names its claim."""
     if isinstance(item, Problem):
-        return dump({"problem": asdict(item)}, indent=None)
-    made_by = {name: getattr(item, name) for name in ("register_revision", "as_known_on", "engine")}
-    return dump({**made_by, **report_json(item)}, indent=None)
+        return _encoded({"problem": item})
+    made_by = {name: getattr(item, name) for name in _MADE_BY}
+    return _encoded({**({"key": key} if key else {}), **made_by, **_told(item)})
+
+
+def _encoded(value: object) -> bytes:
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:  # half a surrogate pair, as JSON may bring it
+        return json.dumps(msgspec.to_builtins(value)).encode()
 
 
 # --- SHACL validation report ------------------------------------------------------------------------------------------
@@ -92,6 +109,11 @@ def line_json(item: Report | Problem) -> str:
 
 def reports_turtle(reports: Iterable[Report]) -> str:
     """One SHACL validation report over all claims; a result's value is the provision, and it cites its statements."""
+    from rdflib import RDF, BNode, Graph, Literal, URIRef
+    from rdflib.namespace import DCTERMS, SH, XSD
+
+    from chartulary.namespaces import POL
+
     graph = Graph()
     for prefix, iri in (("sh", SH), ("pol", POL), ("dcterms", DCTERMS), ("xsd", XSD)):
         graph.bind(prefix, iri)
@@ -107,9 +129,9 @@ def reports_turtle(reports: Iterable[Report]) -> str:
             result = BNode(f"result{found}")
             graph.add((whole, SH.result, result))
             graph.add((result, RDF.type, SH.ValidationResult))
-            graph.add((result, SH.focusNode, iri_for(report.claim, finding.position)))
-            graph.add((result, SH.resultSeverity, _SHACL[finding.outcome]))
-            graph.add((result, SH.sourceShape, REPORTED_BY[finding.outcome]))
+            graph.add((result, SH.focusNode, URIRef(iri_for(report.claim, finding.position))))
+            graph.add((result, SH.resultSeverity, SH[_SHACL[finding.outcome]]))
+            graph.add((result, SH.sourceShape, URIRef(REPORTED_BY[finding.outcome])))
             graph.add((result, SH.sourceConstraintComponent, SH.SPARQLConstraintComponent))
             graph.add((result, SH.value, URIRef(finding.provision)))
             graph.add((result, SH.resultMessage, Literal(_sentence(finding), lang="en")))
@@ -244,8 +266,8 @@ def _cited_lines(row: Mapping[str, Any]) -> Iterator[Text]:
 
 
 def _change_line(change: Change) -> Text:
-    published = _published(span(change.published_earliest, change.published_latest))
-    day = change.effective_from or f"some day of {span(change.effective_earliest, change.effective_latest)}"
+    published = _published(_span(change.published_earliest, change.published_latest))
+    day = change.effective_from or f"some day of {_span(change.effective_earliest, change.effective_latest)}"
     return _changed(change.label, day, f"by {change.document}, published {published}")
 
 
@@ -282,6 +304,10 @@ def _record(row: Mapping[str, Any]) -> RenderableType:
 
 def _words(column: str) -> str:
     return column.removesuffix("_label").replace("_", " ")
+
+
+def _span(earliest: date | None, latest: date | None) -> str:
+    return str(earliest) if earliest and earliest == latest else f"{earliest or '..'}/{latest or '..'}"
 
 
 def _published(interval: str) -> str:

@@ -1,4 +1,4 @@
-"""Writes a claim as the RDF graph that the rules read (vocabulary: ``ontology/claim.ttl``)."""
+"""Writes a claim as the facts that the rules read (vocabulary: ``ontology/claim.ttl``)."""
 
 from __future__ import annotations
 
@@ -8,16 +8,25 @@ from datetime import date
 from decimal import Decimal
 from urllib.parse import quote
 
-from rdflib import RDF, Graph, Literal, URIRef
+from rdflib import Graph
 
 from chartulary.claim import Attachment, Claim, FindingValue, Line, Note
 from chartulary.coding import Coding, folded
-from chartulary.namespaces import CLM, POL, ROOT
+from chartulary.facts import Facts, Text, to_graph
+from chartulary.terms import CLM, POL, ROOT, TYPE
 
-_NOTES, _SERVICES = URIRef(ROOT + "scheme/note"), URIRef(ROOT + "scheme/service")
+SHARED = (TYPE, POL.within)
+"""What a claim states with the same predicates as the register: what is an item, and what a code nobody listed is."""
+LITERALS: dict[str, type] = {
+    **dict.fromkeys((CLM.firstDay, CLM.lastDay, CLM.onDay, CLM.referenceDay, CLM.bornOn), date),
+    **dict.fromkeys((CLM.lastDayNumber, CLM.dayNumber, CLM.referenceDayNumber, CLM.statedAge), int),
+    CLM.recordedNumber: Decimal,
+    CLM.unused: Text,
+}
+"""What a claim states of literals, and of which type; everything else is between IRIs."""
+_NOTES, _SERVICES = ROOT + "scheme/note", ROOT + "scheme/service"
 _PRODUCTS, _FINDINGS, _DOCUMENTS, _EVENTS, _RESULTS, _ATTACHMENTS, _MEASURES = (
-    URIRef(f"{ROOT}scheme/{name}")
-    for name in ("product", "finding", "document", "event", "result", "attachment", "measure")
+    f"{ROOT}scheme/{name}" for name in ("product", "finding", "document", "event", "result", "attachment", "measure")
 )
 # A fact may be a finding, a document or an event; claims name each in the same way.
 _FACTS = ((_FINDINGS, CLM.finding), (_DOCUMENTS, CLM.shows), (_EVENTS, CLM.event))
@@ -28,38 +37,43 @@ _NOT_SAID = {"unknown", "not known"}
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
-def iri_for(claim_id: str, position: int | None = None) -> URIRef:
+def iri_for(claim_id: str, position: int | None = None) -> str:
     """The name of a claim, or of its line at a position from 1, in graphs and reports.
 
     Line numbers as sent may repeat. The name is no address, and it is kept nowhere.
     """
     claim = f"urn:chartulary:claim:{quote(claim_id, safe='')}"
-    return URIRef(f"{claim}:line:{position}" if position else claim)
+    return f"{claim}:line:{position}" if position else claim
+
+
+def claim_facts(claim: Claim, coding: Coding) -> Facts:
+    """What one claim states: the claim and each line an item, each code an IRI, each day a bound."""
+    facts = Facts()
+    _Writer(facts, coding).claim(claim)
+    return facts
 
 
 def claim_graph(claim: Claim, coding: Coding) -> Graph:
-    """One claim as a graph: the claim and each line an item, each code an IRI, each day a bound."""
-    graph = Graph()
-    writer = _Writer(graph, coding)
-    writer.claim(claim)
-    return graph
+    """The same as an RDF graph."""
+    return to_graph(claim_facts(claim, coding))
 
 
 class _Writer:
-    def __init__(self, graph: Graph, coding: Coding) -> None:
-        self._graph, self._coding = graph, coding
+    def __init__(self, facts: Facts, coding: Coding) -> None:
+        self._written, self._add, self._coding = facts, facts.add, coding
         self._records = 0
 
     def claim(self, claim: Claim) -> None:
-        graph, coding, me = self._graph, self._coding, iri_for(claim.id)
+        add, coding, me = self._add, self._coding, iri_for(claim.id)
         setting = coding.setting(claim)
         payer, business = coding.payer_and_business(claim, setting)
         days = claim.days_of_service(stay=coding.is_stay(setting))
-        self._item(me, me, CLM.Claim, *days)
-        graph.add((me, CLM.request, URIRef(f"{ROOT}request/{claim.request}")))
-        graph.add((me, CLM.payer, payer))
-        graph.add((me, CLM.lineOfBusiness, business))
-        graph.add((me, CLM.setting, setting))
+        lines = [f"{me}:line:{position}" for position in range(1, len(claim.lines) + 1)]
+        self._items(me, lines, claim, days)
+        add(me, CLM.request, f"{ROOT}request/{claim.request}")
+        add(me, CLM.payer, payer)
+        add(me, CLM.lineOfBusiness, business)
+        add(me, CLM.setting, setting)
         self._code(me, "form", claim.form)
         self._code(me, "drg", claim.drg)
         for diagnosis in claim.diagnoses:
@@ -76,24 +90,26 @@ class _Writer:
             self._finding(me, name, value)
         self._documents(me, claim)
         self._attachments(me, claim.attachments)
-        for position, line in enumerate(claim.lines, 1):
-            self._line(me, iri_for(claim.id, position), claim, line, days)
+        for item, line in zip(lines, claim.lines, strict=True):
+            self._line(item, claim, line)
 
-    def _item(self, item: URIRef, claim: URIRef, level: URIRef, first: date, last: date) -> None:
-        graph = self._graph
-        graph.add((item, RDF.type, CLM.Item))
-        graph.add((item, RDF.type, level))
-        graph.add((item, CLM.level, level))
-        graph.add((item, CLM.claim, claim))
-        graph.add((claim, CLM.part, item))
-        graph.add((item, CLM.firstDay, Literal(first)))
-        graph.add((item, CLM.lastDay, Literal(last)))
-        if last != date.max:
-            graph.add((item, CLM.lastDayNumber, Literal(last.toordinal())))
+    def _items(self, me: str, lines: list[str], claim: Claim, days: tuple[date, date]) -> None:
+        """What makes the claim and its lines items, each with its days."""
+        relations, items = self._written.relations, [me, *lines]
+        relations[TYPE] = {**dict.fromkeys(lines, {CLM.Item, CLM.Line}), me: {CLM.Item, CLM.Claim}}
+        relations[CLM.level] = {**dict.fromkeys(lines, {CLM.Line}), me: {CLM.Claim}}
+        relations[CLM.claim] = dict.fromkeys(items, {me})
+        relations[CLM.part] = {me: set(items)}
+        first = relations[CLM.firstDay] = {me: {days[0]}}
+        last = relations[CLM.lastDay] = {me: {days[1]}}
+        for item, line in zip(lines, claim.lines, strict=True):
+            first[item] = {line.first_day} if line.first_day else first[me]
+            last[item] = {line.last_day or line.first_day} if line.first_day else last[me]
+        known = {item: {day.toordinal()} for item, (day,) in last.items() if day != date.max}
+        if known:
+            relations[CLM.lastDayNumber] = known
 
-    def _line(self, claim_node: URIRef, me: URIRef, claim: Claim, line: Line, days: tuple[date, date]) -> None:
-        first, last = (line.first_day, line.last_day or line.first_day) if line.first_day else days
-        self._item(me, claim_node, CLM.Line, first, last or first)
+    def _line(self, me: str, claim: Claim, line: Line) -> None:
         self._code(me, "procedureCode", line.code, line.code_system)
         self._code(me, "revenueCode", line.revenue_code)
         self._code(me, "placeOfService", line.place_of_service or claim.place_of_service)
@@ -102,62 +118,67 @@ class _Writer:
         for name, number in (("units", line.units), ("charge", line.charge)):
             if number is not None and (measure := self._coding.named(_MEASURES, name)):
                 self._record(me, measure, number=number)
-        self._attachments(me, line.attachments)
-        self._notes(me, line.notes)
+        if line.attachments:
+            self._attachments(me, line.attachments)
+        if line.notes:
+            self._notes(me, line.notes)
         if line.description:
             self._words(me, line.description)
 
     def _code(
-        self, item: URIRef, field: str, text: str | None, sent_as: str | None = None, shows: URIRef | None = None
+        self, item: str, field: str, text: str | None, sent_as: str | None = None, shows: str | None = None
     ) -> None:
-        found = self._coding.code(field, text, sent_as) if text else None
+        if not text:
+            return
+        coding = self._coding
+        found = coding.code(field, text, sent_as)
         if found:
             code, scheme = found
-            self._graph.add((item, shows or CLM[field], code))
-            # Codes that the register does not list still count as a code of their system.
-            self._graph.add((code, POL.within, code))
-            self._graph.add((code, POL.within, scheme))
-        elif text and self._coding.takes(field, sent_as):
-            self._unused(item, f"“{text}” is written like no {self._coding.noun(field)}")
+            self._add(item, shows or CLM[field], code)
+            if not coding.is_listed(code):  # it still counts as a code of its system
+                self._add(code, POL.within, code)
+                self._add(code, POL.within, scheme)
+        elif coding.takes(field, sent_as):
+            self._unused(item, f"“{text}” is written like no {coding.noun(field)}")
 
-    def _notes(self, item: URIRef, notes: tuple[Note, ...]) -> None:
+    def _notes(self, item: str, notes: tuple[Note, ...]) -> None:
         for note in notes:
             for known in self._coding.in_words(_NOTES, note.text):
-                self._graph.add((item, CLM.note, known))
+                self._add(item, CLM.note, known)
             self._words(item, note.text)
 
-    def _words(self, item: URIRef, text: str) -> None:
+    def _words(self, item: str, text: str) -> None:
         for service in self._coding.in_words(_SERVICES, text):
-            self._graph.add((item, CLM.service, service))
+            self._add(item, CLM.service, service)
 
-    def _product(self, me: URIRef, claim: Claim) -> None:
+    def _product(self, me: str, claim: Claim) -> None:
         for name in (claim.product, claim.donor_type):
             if name and (product := self._coding.named(_PRODUCTS, name)):
-                self._graph.add((me, CLM.statedProduct, product))
+                self._add(me, CLM.statedProduct, product)
             elif name:
                 for group in self._coding.in_words(_PRODUCTS, name):
-                    self._graph.add((me, CLM.statedProduct, group))
+                    self._add(me, CLM.statedProduct, group)
                 self._unused(me, f"product “{name}” is not in the register")
 
-    def _unused(self, item: URIRef, what: str) -> None:
+    def _unused(self, item: str, what: str) -> None:
         """A misspelt name must not pass in silence: the report says that it was not used."""
-        self._graph.add((item, CLM.unused, Literal(what)))
+        self._add(item, CLM.unused, Text(what))
 
     # --- Facts and records --------------------------------------------------------------------------------------------
 
-    def _patient(self, me: URIRef, claim: Claim) -> None:
+    def _patient(self, me: str, claim: Claim) -> None:
         if claim.patient.birth_date:
-            self._graph.add((me, CLM.bornOn, Literal(claim.patient.birth_date)))
+            self._add(me, CLM.bornOn, claim.patient.birth_date)
         elif claim.patient.age is not None:
-            self._graph.add((me, CLM.statedAge, Literal(claim.patient.age)))
+            self._add(me, CLM.statedAge, claim.patient.age)
 
-    def _reference(self, me: URIRef, day: date) -> None:
+    def _reference(self, me: str, day: date) -> None:
         """The day as of which documents are so old: of the request, else of the service."""
         if day != date.min:
-            self._graph.add((me, CLM.referenceDay, Literal(day)))
-            self._graph.add((me, CLM.referenceDayNumber, Literal(day.toordinal())))
+            self._add(me, CLM.referenceDay, day)
+            self._add(me, CLM.referenceDayNumber, day.toordinal())
 
-    def _finding(self, me: URIRef, name: str, value: FindingValue) -> None:
+    def _finding(self, me: str, name: str, value: FindingValue) -> None:
         if isinstance(value, str):
             if folded(value) in _NOT_SAID:
                 return
@@ -176,19 +197,19 @@ class _Writer:
         elif isinstance(value, tuple):
             self._list(me, name, kind, shows, value)
         else:
-            self._graph.add((me, shows, kind))
+            self._add(me, shows, kind)
             if isinstance(value, str):
                 self._text(me, name, kind, shows, value)
 
-    def _facts(self, name: str) -> list[tuple[URIRef, URIRef]]:
+    def _facts(self, name: str) -> list[tuple[str, str]]:
         """What a name stands for, each with how a claim shows it; the first is meant where one is said to be so."""
         return [(found, shows) for scheme, shows in _FACTS if (found := self._coding.named(scheme, name))]
 
-    def _text(self, me: URIRef, name: str, kind: URIRef, shows: URIRef, value: str) -> None:
+    def _text(self, me: str, name: str, kind: str, shows: str, value: str) -> None:
         if day := _as_day(value):
             self._record(me, kind, day=day)
         elif known := self._coding.narrower(kind, value):
-            self._graph.add((me, shows, known))
+            self._add(me, shows, known)
         elif _NUMBER.fullmatch(value):
             self._record(me, kind, number=Decimal(value))
         elif self._coding.is_exclusive(kind):
@@ -197,36 +218,36 @@ class _Writer:
         elif product := self._coding.named(_PRODUCTS, value):
             self._record(me, kind, product=product)
 
-    def _list(self, me: URIRef, name: str, kind: URIRef, shows: URIRef, values: tuple[str, ...]) -> None:
+    def _list(self, me: str, name: str, kind: str, shows: str, values: tuple[str, ...]) -> None:
         """These and no others: what is under the head and not listed is denied."""
-        graph, coding = self._graph, self._coding
-        graph.add((me, shows, kind))
+        add, coding = self._add, self._coding
+        add(me, shows, kind)
         listed = []
         for value in values:
             known, day = coding.narrower(kind, value), _as_day(value)
             if known:
                 listed.append(known)
-                graph.add((me, shows, known))
+                add(me, shows, known)
             if day:
                 self._record(me, kind, day=day)
             elif not known:
                 self._unused(me, f"“{value}” of finding “{name}” is not in the register")
         for other in coding.all_narrower(kind):
             if not any(coding.is_within(known, other) or coding.is_within(other, known) for known in listed):
-                graph.add((me, CLM.noFinding, other))
+                add(me, CLM.noFinding, other)
 
-    def _none_of(self, me: URIRef, things: Iterable[URIRef]) -> None:
+    def _none_of(self, me: str, things: Iterable[str]) -> None:
         for thing in things:
-            self._graph.add((me, CLM.noFinding, thing))
+            self._add(me, CLM.noFinding, thing)
 
-    def _documents(self, me: URIRef, claim: Claim) -> None:
+    def _documents(self, me: str, claim: Claim) -> None:
         """Documents and what happened before, each with its day where it is known."""
         for document in claim.documents:
             kind = self._coding.named(_DOCUMENTS, document.kind)
             if kind is None:
                 self._unused(me, f"document “{document.kind}” is not in the register")
                 continue
-            self._graph.add((me, CLM.shows, kind))
+            self._add(me, CLM.shows, kind)
             result = self._coding.named(_RESULTS, document.result) if document.result else None
             if document.result and result is None:
                 self._unused(me, f"result “{document.result}” is not in the register")
@@ -239,15 +260,15 @@ class _Writer:
             happened.append(("prior-approval", None))
         for name, day in happened:
             if event := self._coding.named(_EVENTS, name):
-                self._graph.add((me, CLM.event, event))
+                self._add(me, CLM.event, event)
                 if day:
                     self._record(me, event, day=day)
 
-    def _attachments(self, item: URIRef, attachments: tuple[Attachment, ...]) -> None:
+    def _attachments(self, item: str, attachments: tuple[Attachment, ...]) -> None:
         for attachment in attachments:
             kind = self._coding.named(_ATTACHMENTS, attachment.kind) if attachment.kind else None
             if kind:
-                self._graph.add((item, CLM.shows, kind))
+                self._add(item, CLM.shows, kind)
                 if attachment.date:
                     self._record(item, kind, day=attachment.date)
             else:
@@ -255,28 +276,27 @@ class _Writer:
 
     def _record(
         self,
-        item: URIRef,
-        kind: URIRef,
+        item: str,
+        kind: str,
         *,
         day: date | None = None,
-        result: URIRef | None = None,
+        result: str | None = None,
         number: Decimal | None = None,
-        product: URIRef | None = None,
+        product: str | None = None,
     ) -> None:
         self._records += 1
-        record = URIRef(f"{item}:record:{self._records}")
-        graph = self._graph
-        graph.add((item, CLM.record, record))
-        graph.add((record, CLM.recordOf, kind))
+        record, add = f"{item}:record:{self._records}", self._add
+        add(item, CLM.record, record)
+        add(record, CLM.recordOf, kind)
         if day:
-            graph.add((record, CLM.onDay, Literal(day)))
-            graph.add((record, CLM.dayNumber, Literal(day.toordinal())))
+            add(record, CLM.onDay, day)
+            add(record, CLM.dayNumber, day.toordinal())
         if result:
-            graph.add((record, CLM.recordedResult, result))
+            add(record, CLM.recordedResult, result)
         if number is not None:
-            graph.add((record, CLM.recordedNumber, Literal(number)))
+            add(record, CLM.recordedNumber, number)
         if product:
-            graph.add((record, CLM.recordedProduct, product))
+            add(record, CLM.recordedProduct, product)
 
 
 def _as_day(text: str) -> date | None:

@@ -1,12 +1,14 @@
-"""The IRIs that the code speaks of: the three vocabularies and the root of the register's data."""
+"""The same namespaces for code that works on RDF graphs."""
 
 from __future__ import annotations
 
 from rdflib import Namespace
 
-ROOT = "https://w3id.org/chartulary/"
-POL = Namespace(ROOT + "def/policy#")
-CLM = Namespace(ROOT + "def/claim#")
-COD = Namespace(ROOT + "def/coding#")
+from chartulary import terms
+
+ROOT = terms.ROOT
+POL = Namespace(str(terms.POL))
+CLM = Namespace(str(terms.CLM))
+COD = Namespace(str(terms.COD))
 CODE = Namespace(ROOT + "code/")
-SHAPE = Namespace(ROOT + "shape#")
+SHAPE = Namespace(terms.SHAPE)

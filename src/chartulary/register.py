@@ -5,23 +5,34 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-
-import pyoxigraph
-from rdflib import Graph, Literal, URIRef
+from typing import TYPE_CHECKING, TypeVar
 
 from chartulary.ask import Answer, Query, gather, load_queries, run_local, run_remote
+from chartulary.cache import Cache
 from chartulary.claim import Claim
 from chartulary.coding import Coding
-from chartulary.engines import Engine, EngineName, prepare
+from chartulary.compiled import Program, compile_rules
+from chartulary.engines import Engine, EngineName, PyshaclEngine, PythonEngine, ShiftyEngine, what_rules_read
 from chartulary.errors import ChartularyError
-from chartulary.graph import claim_graph
-from chartulary.namespaces import ROOT
+from chartulary.facts import Facts, from_graph
+from chartulary.graph import LITERALS, SHARED, claim_facts
 from chartulary.report import Reader, Report
-from chartulary.snapshot import Unknown, fold
+from chartulary.rules import Rule
+from chartulary.terms import IS_PART_OF, LABEL, POL, ROOT, SHAPE
 
+if TYPE_CHECKING:
+    import pyoxigraph
+    from rdflib import Graph, URIRef
+
+    from chartulary.duck import Statements
+    from chartulary.snapshot import Unknown
+
+_T = TypeVar("_T")
 _HERE = Path(__file__).resolve().parent
 
 
@@ -31,28 +42,122 @@ def data_folder(name: str) -> Path:
     return packaged if packaged.is_dir() else checkout
 
 
-class Snapshot:
-    """The register as known on a day: one dated graph, its code tables, and engines prepared for it on first use."""
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that claims and questions need of a snapshot. Pickles, and holds no RDF but as text."""
 
-    def __init__(self, register: Register, as_known_on: date | None, unknown: Unknown) -> None:
+    facts: Facts
+    statements: Facts
+    """What is cited, and by which provisions, whenever it was published."""
+    rules: tuple[Rule, ...]
+    program: Program
+    triples: bytes
+    """The snapshot as N-Triples."""
+
+
+class Snapshot:
+    """The register as known on a day, with its code tables, and engines prepared for it on first use."""
+
+    def __init__(self, register: Register, as_known_on: date | None, unknown: Unknown, cache: Cache | None) -> None:
         self.register = register
         self.as_known_on = as_known_on
         self.unknown = unknown
-        self.graph = fold(register.files, as_known_on=as_known_on, unknown=unknown)
-        self.coding = Coding(self.graph)
-        self._reader = Reader(self.graph, self.coding, register.whole)
+        self._cache = cache
         self._engines: dict[EngineName, Engine] = {}
 
+    @cached_property
+    def graph(self) -> Graph:
+        """The snapshot as one dated graph."""
+        from chartulary.snapshot import fold
+
+        return fold(self.register.files, as_known_on=self.as_known_on, unknown=self.unknown)
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        return self._kept("snapshot", Prepared, self._prepared)
+
+    @cached_property
+    def statements(self) -> Statements:
+        """The rules as SQL."""
+        from chartulary import duck
+
+        return self._kept(
+            "sql",
+            duck.Statements,
+            lambda: duck.prepare(self.prepared.rules, self.facts, shared=SHARED, literals=LITERALS),
+        )
+
+    def _kept(self, what: str, kind: type[_T], make: Callable[[], _T]) -> _T:
+        """What the cache holds, or what is made now and kept in it."""
+        key = f"{self.register.revision}-{self.as_known_on or 'all'}-{self.unknown}-{what}"
+        kept = self._cache.get(key) if self._cache else None
+        if isinstance(kept, kind):
+            return kept
+        made = make()
+        if self._cache:
+            self._cache.put(key, made)
+        return made
+
+    def _prepared(self) -> Prepared:
+        from chartulary.algebra import read_rules
+
+        facts = from_graph(self.graph)
+        rules = tuple(read_rules(self.register.shapes))
+        whole = from_graph(self.register.whole)
+        told = (POL.cites, IS_PART_OF, LABEL, POL.ambiguity, POL.verificationStatus, POL.section, POL.quote)
+        return Prepared(
+            facts=facts,
+            statements=Facts({predicate: whole.relations.get(predicate, {}) for predicate in told}),
+            rules=rules,
+            program=compile_rules(rules, facts, shared=SHARED),
+            triples=self.graph.serialize(format="nt", encoding="utf-8"),
+        )
+
+    @cached_property
+    def facts(self) -> Facts:
+        """The snapshot's graph as plain relations."""
+        return self.prepared.facts
+
+    @cached_property
+    def coding(self) -> Coding:
+        return Coding(self.facts)
+
+    @cached_property
+    def reader(self) -> Reader:
+        notes = {
+            head.predicate: rule.message
+            for rule in self.prepared.rules
+            for head in rule.heads
+            if head.predicate.startswith(f"{SHAPE}claim-")
+        }
+        return Reader(self.facts, self.coding, self.prepared.statements, notes)
+
     def engine(self, name: EngineName = "auto") -> Engine:
+        """The engine of that name, prepared on first use; ``auto`` is the fastest for single claims."""
+        if name == "auto":
+            name = "python"
         if name not in self._engines:
-            self._engines[name] = prepare(name, self.register.shapes, self.graph)
+            self._engines[name] = self._prepare(name)
         return self._engines[name]
+
+    def _prepare(self, name: EngineName) -> Engine:
+        if name == "python":
+            return PythonEngine(self.prepared.program)
+        if name == "sql":
+            from chartulary.duck import SqlEngine
+
+            return SqlEngine(self.statements, self.facts, shared=SHARED, literals=LITERALS, reads=self.reader.reads)
+        shapes = self.register.shapes
+        facts = what_rules_read(shapes, self.graph)
+        return PyshaclEngine(shapes, facts) if name == "pyshacl" else ShiftyEngine(shapes, facts)
 
     @cached_property
     def store(self) -> pyoxigraph.Store:
         """The snapshot in an embedded SPARQL store."""
+        import pyoxigraph
+
         store = pyoxigraph.Store()
-        store.load(self.graph.serialize(format="nt").encode(), format=pyoxigraph.RdfFormat.N_TRIPLES)
+        store.bulk_load(self.prepared.triples, format=pyoxigraph.RdfFormat.N_TRIPLES)
         return store
 
     def ask(self, question: str, /, *, endpoint: str | None = None, **parameters: str | date) -> Answer:
@@ -70,65 +175,119 @@ class Snapshot:
 
     def validate(self, claim: Claim, *, engine: EngineName = "auto") -> Report:
         """Holds one claim against every policy known on the day."""
-        runner = self.engine(engine)
-        graph = claim_graph(claim, self.coding)
-        results = runner.run(graph)
-        return self._reader.read(
-            claim, graph, results, revision=self.register.revision, as_known_on=self.as_known_on, engine=runner.name
-        )
+        return next(self.validate_all([claim], engine=engine))
+
+    def validate_all(self, claims: Iterable[Claim], *, engine: EngineName = "auto") -> Iterator[Report]:
+        """Holds claims against every policy known on the day; reports come in the order of the claims.
+
+        The engine takes all of them at once: give many in portions of some thousands.
+        """
+        runner, claims = self.engine(engine), list(claims)
+        derived = runner.run_all([claim_facts(claim, self.coding) for claim in claims])
+        for claim, found in zip(claims, derived, strict=True):
+            yield self.reader.read(
+                claim, found, revision=self.register.revision, as_known_on=self.as_known_on, engine=runner.name
+            )
 
 
 class Register:
     """Policies, shapes and vocabulary, as read from files. Build it with :meth:`load`."""
 
-    def __init__(self, files: dict[URIRef, Graph], shapes: Graph, queries: dict[str, Query], revision: str) -> None:
-        self.files = files
-        self.shapes = shapes
+    def __init__(
+        self,
+        files: Mapping[URIRef, Graph] | None,
+        shapes: Graph | None,
+        queries: dict[str, Query],
+        revision: str,
+        *,
+        paths: Mapping[str, list[Path]] | None = None,
+        cache: Cache | None = None,
+    ) -> None:
+        if files is not None:
+            self.files = files
+        if shapes is not None:
+            self.shapes = shapes
+        self._paths = paths or {}
         self.queries = queries
         self.revision = revision
         """Names the content: the same files give the same revision, on any machine."""
+        self._cache = cache
         self._snapshots: dict[tuple[date | None, Unknown], Snapshot] = {}
 
-    @cached_property
-    def whole(self) -> Graph:
-        """Every file in one graph, whenever published."""
-        whole = Graph()
-        for content in self.files.values():
-            whole += content
-        return whole
-
     @classmethod
-    def load(cls, *, policies: Path | None = None) -> Register:
+    def load(cls, *, policies: Path | None = None, cache: Path | None = None) -> Register:
         """Reads the shipped register, and a folder of the user's own policies on top of it.
+
+        ``cache`` is a folder that keeps what was prepared for later runs; what is kept is not parsed again.
 
         Raises:
             ChartularyError: a file is missing or is not Turtle; says which file, where and why.
         """
         folders = [data_folder("policies"), *([policies] if policies else [])]
         digest = hashlib.sha256()
-        files: dict[URIRef, Graph] = {}
+        files: dict[str, list[Path]] = {}
         for folder in folders:
             if not folder.is_dir():
                 raise ChartularyError(f"{folder}: no such folder of policies")
             for path in sorted(folder.rglob("*.ttl")):
                 name = path.relative_to(folder).with_suffix("").as_posix()
-                iri = URIRef(f"{ROOT}policy/{name}")
-                content = _parse(path, digest)
                 # A user's file may bear the name of a shipped one (payers.ttl): it adds to it.
-                files[iri] = files[iri] + content if iri in files else content
+                files.setdefault(f"{ROOT}policy/{name}", []).append(path)
+                digest.update(path.name.encode() + b"\0" + path.read_bytes())
         queries = load_queries(data_folder("queries"))
         for query in queries.values():
             digest.update(f"{query.name}.rq\0{query.text}".encode())
+        for path in _shape_files():
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        register = cls(None, None, queries, digest.hexdigest()[:16], paths=files, cache=Cache(cache) if cache else None)
+        register._read()
+        return register
+
+    def _read(self) -> None:
+        """Parses every file, unless it is known that each can be."""
+        key = f"{self.revision}-read"
+        if self._cache and self._cache.get(key):
+            return
+        _ = self.files, self.shapes
+        if self._cache:
+            self._cache.put(key, True)
+
+    @cached_property
+    def files(self) -> Mapping[URIRef, Graph]:
+        """Every policy file's graph, by its IRI."""
+        from rdflib import Graph, URIRef
+
+        files = {URIRef(iri): Graph() for iri in self._paths}
+        for iri, graph in files.items():
+            for path in self._paths[str(iri)]:
+                graph += _parse(path)
+        return files
+
+    @cached_property
+    def shapes(self) -> Graph:
+        """Rules and shapes in one graph."""
+        from rdflib import Graph
+
         shapes = Graph()
-        for name in ("rules.ttl", "outcomes.ttl", "claim.ttl"):
-            shapes += _parse(data_folder("shapes") / name, digest)
-        return cls(files, shapes, queries, digest.hexdigest()[:16])
+        for path in _shape_files():
+            shapes += _parse(path)
+        return shapes
+
+    @cached_property
+    def whole(self) -> Graph:
+        """Every file in one graph, whenever published."""
+        from rdflib import Graph
+
+        whole = Graph()
+        for content in self.files.values():
+            whole += content
+        return whole
 
     def snapshot(self, *, as_known_on: date | None = None, unknown: Unknown = "review") -> Snapshot:
         """What was known on a day (None: all that the register holds); folded once and kept."""
         key = (as_known_on, unknown)
         if key not in self._snapshots:
-            self._snapshots[key] = Snapshot(self, *key)
+            self._snapshots[key] = Snapshot(self, *key, self._cache)
         return self._snapshots[key]
 
     def validate(
@@ -161,11 +320,15 @@ class Register:
         return self.snapshot(as_known_on=as_known_on).ask(question, endpoint=endpoint, **parameters)
 
 
-def _parse(path: Path, digest: hashlib._Hash) -> Graph:
-    text = path.read_bytes()
-    digest.update(path.name.encode() + b"\0" + text)
+def _shape_files() -> list[Path]:
+    return [data_folder("shapes") / name for name in ("rules.ttl", "outcomes.ttl", "claim.ttl")]
+
+
+def _parse(path: Path) -> Graph:
+    from rdflib import Graph, Literal
+
     try:
-        graph = Graph().parse(data=text, format="turtle")
+        graph = Graph().parse(data=path.read_bytes(), format="turtle")
     except Exception as fault:  # rdflib's parser raises many kinds
         raise ChartularyError(f"{path}: {_syntax_fault(fault)}") from None
     for subject, predicate, value in graph:

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from typing import Literal as Choice
 from typing import TypeAlias, get_args
 
-from rdflib import RDF, RDFS, Graph, Node, URIRef
-from rdflib import Literal as RdfLiteral
-from rdflib.namespace import DCTERMS, SH, SKOS
-
 from chartulary.claim import Claim, Line
 from chartulary.coding import Coding, Scheme
+from chartulary.facts import Facts, Memory
 from chartulary.graph import iri_for
-from chartulary.namespaces import CLM, COD, POL, SHAPE
-from chartulary.snapshot import FIRST_DAY, LAST_DAY, bounds, version_of
+from chartulary.terms import CLM, COD, IS_PART_OF, LABEL, POL, SHAPE, SKOS, TYPE
 
 Outcome: TypeAlias = Choice["violation", "review", "info", "overridden"]
+Reach: TypeAlias = Choice["all", "found", "near"]
 ClaimOutcome: TypeAlias = Choice["violation", "needs-review", "conformant", "not-applicable"]
 
 _Item: TypeAlias = tuple[int | None, Line | None]
 """A line and its place on the claim; neither for the claim itself."""
 
-REPORTED_BY: dict[Outcome, URIRef] = {outcome: SHAPE[f"reports-{outcome}"] for outcome in get_args(Outcome)}
+REPORTED_BY: dict[Outcome, str] = {outcome: f"{SHAPE}reports-{outcome}" for outcome in get_args(Outcome)}
 """The shape of ``shapes/outcomes.ttl`` behind each outcome."""
-_OUTCOMES: dict[Node, Outcome] = {shape: outcome for outcome, shape in REPORTED_BY.items()}
+READS: dict[str, Reach] = {
+    **dict.fromkeys((POL.candidate, POL.governedBy, *REPORTED_BY.values()), "all"),
+    **dict.fromkeys((POL.met, POL.notMet, POL.unknown, POL.outOf, POL.itemRecord), "found"),
+    **dict.fromkeys((POL.dateUncertain, POL.conditional, POL.hangsOn, POL.yieldsTo), "found"),
+    **dict.fromkeys((CLM.shows, POL.itemLacks), "near"),
+}
+"""What of all that is derived a report reads: of every item, of items with findings, or of items near those."""
 _ORDER: tuple[Outcome, ...] = ("violation", "review", "overridden", "info")
 
 
@@ -133,230 +138,273 @@ class Report:
     engine: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Provision:
+    """What is said of a provision whatever the claim."""
+
+    label: str
+    policy: str
+    policy_label: str
+    cited: frozenset[str]
+    cited_by_changes: frozenset[str]
+    obligations: tuple[tuple[str, bool], ...]
+    """Criteria, each with whether it is required (True) or prohibited."""
+    asks_for_valid_codes: bool
+    changed_by: tuple[Change, ...]
+    later_cites: tuple[Citation, ...]
+
+
 class Reader:
-    """Reads an engine's result (validation report and derived graph) against a snapshot's words."""
+    """Reads what an engine derived for a claim against a snapshot's words.
 
-    def __init__(self, snapshot: Graph, coding: Coding, register: Graph) -> None:
-        self._snapshot, self._coding, self._register = snapshot, coding, register
+    ``register`` knows every statement, whenever published; ``notes`` are the shapes of a well-formed claim with what
+    each says.
+    """
+
+    def __init__(self, snapshot: Facts, coding: Coding, register: Facts, notes: Mapping[str, str]) -> None:
+        self._snapshot, self._coding, self._register, self._notes = snapshot, coding, register, notes
+        self._background = {p for p in snapshot.relation(POL.background) if snapshot.has(p, POL.background, True)}
         # A snapshot never changes, so what is said of a provision is worked out once, not once per claim.
-        self._citations: dict[Node, Citation] = {}
-        self._changed_by: dict[Node, tuple[Change, ...]] = {}
+        self._citations = Memory(self._citation)
+        self._provisions = Memory(self._provision)
+        self._labels = Memory(self._label_of)
+        self._governings = Memory(self._governing)
+        self._things = Memory(self._thing_in_words)
 
-    def read(
-        self, claim: Claim, derived: Graph, results: Graph, *, revision: str, as_known_on: date | None, engine: str
-    ) -> Report:
+    @property
+    def reads(self) -> dict[str, Reach]:
+        """What an engine must hand over, beside what a claim states."""
+        return {**READS, **dict.fromkeys(self._notes, "all")}
+
+    def read(self, claim: Claim, derived: Facts, *, revision: str, as_known_on: date | None, engine: str) -> Report:
+        """The report on a claim, from what it states and what an engine derived of that."""
         me = iri_for(claim.id)
-        items: dict[Node, _Item] = {me: (None, None)}
-        items |= {iri_for(claim.id, n): (n, line) for n, line in enumerate(claim.lines, 1)}
-        findings = sorted(
-            (
-                self._finding(_OUTCOMES[shape], provision, item, items[item], derived)
-                for item, shape, provision in _results(results)
-                if shape in _OUTCOMES
-            ),
-            key=lambda f: (f.position or 0, _ORDER.index(f.outcome), f.provision),
-        )
-        governing = tuple(self._governing(derived, items))
+        items: dict[str, _Item] = {me: (None, None)}
+        for position, line in enumerate(claim.lines, 1):
+            items[f"{me}:line:{position}"] = (position, line)
+        findings = [
+            self._finding(outcome, provision, item, items[item], derived)
+            for outcome, shape in REPORTED_BY.items()
+            for item, provisions in derived.relation(shape).items()
+            for provision in provisions
+        ]
+        findings.sort(key=lambda f: (f.position or 0, _ORDER.index(f.outcome), f.provision))
+        governing = [
+            self._governings[provision, line.number if line else None]
+            for item, (_, line) in items.items()
+            for provision in sorted(derived.objects(item, POL.governedBy))
+        ]
+        candidates = set().union(*derived.relation(POL.candidate).values())
         return Report(
             claim=claim.id,
             source=claim.source,
             where=claim.where,
-            outcome=_claim_outcome(findings, any(not self._background(g.provision) for g in governing)),
+            outcome=_claim_outcome(findings, any(g.provision not in self._background for g in governing)),
             payer=self._label(derived.value(me, CLM.payer)),
             line_of_business=self._label(derived.value(me, CLM.lineOfBusiness)),
             setting=self._label(derived.value(me, CLM.setting)),
-            considered=tuple(sorted({self._policy(p) for i in items for p in derived.objects(i, POL.candidate)})),
-            governed_by=governing,
+            considered=tuple(sorted({self._provisions[provision].policy for provision in candidates})),
+            governed_by=tuple(governing),
             findings=tuple(findings),
-            notes=(*sorted({str(text) for text in _notes(results)}), *_unused(derived, items)),
+            notes=(
+                *sorted(said for shape, said in self._notes.items() if derived.relation(shape)),
+                *(_unused(derived, items) if derived.relation(CLM.unused) else ()),
+            ),
             register_revision=revision,
             as_known_on=as_known_on,
             engine=engine,
         )
 
-    def _background(self, provision: str) -> bool:
-        return (URIRef(provision), POL.background, RdfLiteral(True)) in self._snapshot
+    def _governing(self, of: tuple[str, int | None]) -> Governing:
+        provision, number = of
+        words = self._provisions[provision]
+        return Governing(
+            provision=provision,
+            label=words.label,
+            line=number,
+            cites=self._cites(words.cited),
+            changed_by=words.changed_by,
+        )
 
-    def _governing(self, derived: Graph, items: dict[Node, _Item]) -> Iterator[Governing]:
-        for item, (_, line) in items.items():
-            for provision in _in_order(derived.objects(item, POL.governedBy)):
-                yield Governing(
-                    provision=str(provision),
-                    label=self._label(provision),
-                    line=line.number if line else None,
-                    cites=self._cites(self._snapshot.objects(provision, POL.cites)),
-                    changed_by=self._changes(provision),
-                )
+    def _provision(self, provision: str) -> _Provision:
+        graph, version = self._snapshot, provision.partition("#")[0]
+        amendments = sorted(graph.objects(provision, POL.endedBy))
+        required = [(criterion, True) for criterion in graph.objects(provision, POL.requires)]
+        return _Provision(
+            label=self._label(provision),
+            policy=str(graph.value(version, POL.versionOf) or version),
+            policy_label=self._label(version),
+            cited=frozenset(graph.objects(provision, POL.cites)),
+            cited_by_changes=frozenset(s for a in amendments for s in graph.objects(a, POL.cites)),
+            obligations=tuple(
+                sorted([*required, *((criterion, False) for criterion in graph.objects(provision, POL.prohibits))])
+            ),
+            asks_for_valid_codes=any(graph.has(criterion, TYPE, POL.CodeValid) for criterion, _ in required),
+            changed_by=tuple(map(self._change, amendments)),
+            later_cites=tuple(
+                self._citations[s]
+                for s in sorted(self._register.objects(provision, POL.cites) - graph.objects(provision, POL.cites))
+            ),
+        )
 
     # --- One finding --------------------------------------------------------------------------------------------------
 
-    def _finding(self, outcome: Outcome, provision: Node, item: Node, place: _Item, derived: Graph) -> Finding:
-        graph, (position, line) = self._snapshot, place
-        cited = list(graph.objects(provision, POL.cites))
-        if any((criterion, RDF.type, POL.CodeValid) in graph for criterion in graph.objects(provision, POL.requires)):
-            for validity in derived.objects(item, POL.outOf):
-                cited.extend(graph.objects(validity, POL.cites))
-        uncertain = (item, POL.dateUncertain, provision) in derived
+    def _finding(self, outcome: Outcome, provision: str, item: str, place: _Item, derived: Facts) -> Finding:
+        graph, (position, line), words = self._snapshot, place, self._provisions[provision]
+        cited = words.cited
+        if words.asks_for_valid_codes:
+            cited = cited.union(*(graph.objects(v, POL.cites) for v in derived.objects(item, POL.outOf)))
+        uncertain = derived.has(item, POL.dateUncertain, provision)
         if uncertain and outcome == "review":
-            for amendment in graph.objects(provision, POL.endedBy):
-                cited.extend(graph.objects(amendment, POL.cites))
-        broken = self._obligations(provision, item, derived, required=POL.notMet, prohibited=POL.met)
-        asked = broken or self._obligations(provision, item, derived, required=POL.unknown, prohibited=POL.unknown)
+            cited |= words.cited_by_changes
+        met, not_met, unknown = (derived.objects(item, state) for state in (POL.met, POL.notMet, POL.unknown))
+        broken = [(c, wanted) for c, wanted in words.obligations if c in (not_met if wanted else met)]
+        asked = broken or [(c, wanted) for c, wanted in words.obligations if c in unknown]
         repairs = [r for criterion, wanted in broken if wanted and (r := self._repair(criterion, item, derived))]
-        stronger = _in_order(s for s in derived.objects(item, POL.yieldsTo) if (s, POL.overrides, provision) in graph)
-        version = version_of(provision)
-        first, last = (_as_day(derived.value(item, name)) for name in (CLM.firstDay, CLM.lastDay))
+        stronger = sorted(s for s in derived.objects(item, POL.yieldsTo) if graph.has(s, POL.overrides, provision))
+        first, last = derived.value(item, CLM.firstDay), derived.value(item, CLM.lastDay)
         return Finding(
             outcome=outcome,
-            provision=str(provision),
-            label=self._label(provision),
-            policy=self._policy(provision),
-            policy_label=self._label(version),
+            provision=provision,
+            label=words.label,
+            policy=words.policy,
+            policy_label=words.policy_label,
             line=line.number if line else None,
             position=position,
             code=(line.code or line.revenue_code) if line else None,
-            first_day=None if first == FIRST_DAY else first,
-            last_day=None if last == LAST_DAY else last,
+            first_day=None if first == date.min else first,
+            last_day=None if last == date.max else last,
             message=self._message(outcome, provision, item, derived, uncertain, broken, asked, stronger),
             expected="; ".join(self._label(c) if wanted else f"not “{self._label(c)}”" for c, wanted in asked) or None,
             found="; ".join(dict.fromkeys(self._found(c, item, derived) for c, _ in asked)) or None,
             repair="; ".join(dict.fromkeys(text for text, _ in repairs)) or None,
             repair_action=repairs[0][1] if len(repairs) == 1 else None,
-            overridden_by=str(stronger[0]) if stronger and outcome == "overridden" else None,
-            changed_by=self._changes(provision),
+            overridden_by=stronger[0] if stronger and outcome == "overridden" else None,
+            changed_by=words.changed_by,
             cites=self._cites(cited),
-            later_cites=self._later_cites(provision),
-        )
-
-    def _obligations(
-        self, provision: Node, item: Node, derived: Graph, *, required: Node, prohibited: Node
-    ) -> list[tuple[Node, bool]]:
-        """The obligations in a state, each with whether it is required (True) or prohibited."""
-        places = ((POL.requires, required, True), (POL.prohibits, prohibited, False))
-        return sorted(
-            (
-                (criterion, wanted)
-                for place, state, wanted in places
-                for criterion in self._snapshot.objects(provision, place)
-                if (item, state, criterion) in derived
-            ),
-            key=str,
+            later_cites=words.later_cites,
         )
 
     def _message(
         self,
         outcome: Outcome,
-        provision: Node,
-        item: Node,
-        derived: Graph,
+        provision: str,
+        item: str,
+        derived: Facts,
         uncertain: bool,
-        broken: list[tuple[Node, bool]],
-        asked: list[tuple[Node, bool]],
-        stronger: list[Node],
+        broken: list[tuple[str, bool]],
+        asked: list[tuple[str, bool]],
+        stronger: list[str],
     ) -> str:
         label = self._label(provision)
         if outcome == "overridden" and stronger:
             return f"{label}: gives way to “{self._label(stronger[0])}”"
         if uncertain:
             return f"{label}: whether this was in force on the day is not certain"
-        hangs = _in_order(
-            c for c in derived.objects(item, POL.hangsOn) if (provision, POL.condition, c) in self._snapshot
-        )
-        if hangs and (item, POL.conditional, provision) in derived:
+        hangs = sorted(c for c in derived.objects(item, POL.hangsOn) if self._snapshot.has(provision, POL.condition, c))
+        if hangs and derived.has(item, POL.conditional, provision):
             return f"{label}: depends on whether {', '.join(self._label(c) for c in hangs)}; the claim does not show it"
         if asked and not broken:
             return f"{label}: the claim does not show whether {', '.join(self._label(c) for c, _ in asked)}"
         return label
 
-    def _found(self, criterion: Node, item: Node, derived: Graph) -> str:
+    def _found(self, criterion: str, item: str, derived: Facts) -> str:
         """What the claim shows where the criterion looked."""
         leaves = list(self._leaves(criterion))
         shown = [words for leaf in leaves for words in self._shown(leaf, item, derived)]
         if shown:
-            aged = any((leaf, RDF.type, POL.DocumentWithin) in self._snapshot for leaf in leaves)
+            aged = any(self._snapshot.has(leaf, TYPE, POL.DocumentWithin) for leaf in leaves)
             since = derived.value(derived.value(item, CLM.claim) or item, CLM.referenceDay) if aged else None
             return ", ".join(dict.fromkeys(shown)) + (f" (counted from {since})" if since else "")
         nouns = [
             scheme.noun
             for leaf in leaves
-            if (leaf, POL.absentIsNotMet, RdfLiteral(True)) in self._snapshot
+            if self._snapshot.has(leaf, POL.absentIsNotMet, True)
             for thing in self._snapshot.objects(leaf, POL.expects)
             if (scheme := self._coding.scheme_of(thing))
         ]
         return "no " + " or ".join(dict.fromkeys(nouns)) if nouns else "nothing on record"
 
-    def _shown(self, leaf: Node, item: Node, derived: Graph) -> Iterator[str]:
+    def _shown(self, leaf: str, item: str, derived: Facts) -> Iterator[str]:
         graph = self._snapshot
-        if (leaf, RDF.type, POL.CodeValid) in graph:
-            for code in _in_order(derived.objects(item, CLM.shows)):
-                if any((code, POL.within, kind) in graph for kind in graph.objects(leaf, POL.expects)):
+        if graph.has(leaf, TYPE, POL.CodeValid):
+            for code in sorted(derived.objects(item, CLM.shows)):
+                if any(graph.has(code, POL.within, kind) for kind in graph.objects(leaf, POL.expects)):
                     out_of = set(graph.objects(code, COD.validity)) & set(derived.objects(item, POL.outOf))
-                    yield from map(self._label, _in_order(out_of))
-                    if (code, COD.heading, RdfLiteral(True)) in graph:
+                    yield from map(self._label, sorted(out_of))
+                    if graph.has(code, COD.heading, True):
                         yield f"{self._label(code)}: a heading, which is not reported itself"
             return
         yield from self._recorded(leaf, item, derived)
-        schemes = {s.iri: s for e in graph.objects(leaf, POL.expects) if (s := self._coding.scheme_of(e))}
         for place in self._places(leaf, item, derived):
-            for thing in _in_order(derived.objects(place, CLM.shows)):
-                if self._bears_on(thing, leaf, schemes):
-                    yield self._label(thing)
-                elif unlisted := next((s for iri, s in schemes.items() if (thing, POL.within, iri) in derived), None):
-                    yield f"{unlisted.noun} {self._label(thing)}"
-            for thing in _in_order(derived.objects(place, CLM.noFinding)):
-                if thing in set(graph.objects(leaf, POL.expects)):
-                    yield f"recorded: not so ({self._label(thing)})"
+            for thing in sorted(derived.objects(place, CLM.shows)):
+                if said := self._things[thing, leaf]:
+                    yield said
+            denied = derived.objects(place, CLM.noFinding)
+            for thing in sorted(denied & graph.objects(leaf, POL.expects)) if denied else ():
+                yield f"recorded: not so ({self._label(thing)})"
 
-    def _bears_on(self, thing: Node, leaf: Node, schemes: Mapping[URIRef, Scheme]) -> bool:
+    def _thing_in_words(self, of: tuple[str, str]) -> str:
+        """What a thing shown is called, where it tells of what a criterion expects; else nothing."""
+        thing, leaf = of
+        schemes = {s.iri: s for e in self._snapshot.objects(leaf, POL.expects) if (s := self._coding.scheme_of(e))}
+        if self._bears_on(thing, leaf, schemes):
+            return self._label(thing)
+        for scheme in schemes.values():
+            if _is_code_of(thing, scheme):
+                return f"{scheme.noun} {self._label(thing)}"
+        return ""
+
+    def _bears_on(self, thing: str, leaf: str, schemes: Mapping[str, Scheme]) -> bool:
         """Whether a thing shown tells of what a criterion expects: any code beside it, but of facts only its like."""
         graph = self._snapshot
         scheme = graph.value(thing, SKOS.inScheme)
         if scheme not in schemes:
             return False
-        if (scheme, COD.onEveryClaim, RdfLiteral(True)) in graph:
+        if graph.has(scheme, COD.onEveryClaim, True):
             return True
         return any(
-            (thing, POL.within, expected) in graph or (thing, POL.excludes, expected) in graph
+            graph.has(thing, POL.within, expected) or graph.has(thing, POL.excludes, expected)
             for expected in graph.objects(leaf, POL.expects)
         )
 
-    def _recorded(self, leaf: Node, item: Node, derived: Graph) -> Iterator[str]:
+    def _recorded(self, leaf: str, item: str, derived: Facts) -> Iterator[str]:
         """What the records say of the kind that a criterion looks for, and the age where it asks for that."""
         graph, claim = self._snapshot, derived.value(item, CLM.claim) or item
         for kind in graph.objects(leaf, POL.recordKind):
-            for record in _in_order(derived.objects(item, POL.itemRecord)):
+            for record in sorted(derived.objects(item, POL.itemRecord)):
                 what = derived.value(record, CLM.recordOf)
-                if (what, POL.within, kind) in graph:
+                if graph.has(what, POL.within, kind):
                     yield self._record_in_words(what, record, derived)
-            if (claim, POL.itemLacks, kind) in derived:
+            if derived.has(claim, POL.itemLacks, kind):
                 yield f"recorded: not so ({self._label(kind)})"
-        if (leaf, RDF.type, POL.AgeUnder) in graph:
+        if graph.has(leaf, TYPE, POL.AgeUnder):
             born, age = derived.value(claim, CLM.bornOn), derived.value(claim, CLM.statedAge)
             if born is not None or age is not None:
                 yield f"born on {born}" if born is not None else f"age {age}"
 
-    def _record_in_words(self, what: Node | None, record: Node, derived: Graph) -> str:
+    def _record_in_words(self, what: str | None, record: str, derived: Facts) -> str:
         day = derived.value(record, CLM.onDay)
         said = self._label(what) + (f" of {day}" if day is not None else "")
         rest = [
-            self._label(value) if isinstance(value, URIRef) else str(value)
+            self._label(value) if isinstance(value, str) else _number(value)
             for name in (CLM.recordedResult, CLM.recordedNumber, CLM.recordedProduct)
             if (value := derived.value(record, name)) is not None
         ]
         return f"{said}: {', '.join(rest)}" if rest else said
 
-    def _places(self, leaf: Node, item: Node, derived: Graph) -> list[Node]:
+    def _places(self, leaf: str, item: str, derived: Facts) -> list[str]:
         where = self._snapshot.value(leaf, POL.looksAt)
         claim = derived.value(item, CLM.claim) or item
         if where == POL.ThisItem:
             return [item]
         if where == POL.ClaimItself:
             return [claim]
-        parts = _in_order(derived.objects(claim, CLM.part))
+        parts = sorted(derived.objects(claim, CLM.part))
         return [p for p in parts if p != claim] if where == POL.AnyLine else parts
 
-    def _leaves(self, criterion: Node) -> Iterator[Node]:
-        members = _in_order(self._snapshot.objects(criterion, POL.member))
+    def _leaves(self, criterion: str) -> Iterator[str]:
+        members = sorted(self._snapshot.objects(criterion, POL.member))
         if not members:
             yield criterion
         for member in members:
@@ -364,15 +412,15 @@ class Reader:
 
     # --- Repairs ------------------------------------------------------------------------------------------------------
 
-    def _repair(self, criterion: Node, item: Node, derived: Graph) -> tuple[str, Repair | None] | None:
+    def _repair(self, criterion: str, item: str, derived: Facts) -> tuple[str, Repair | None] | None:
         """The mend that the data names; a choice between several is in words only, for a person to make."""
         graph = self._snapshot
-        if (criterion, RDF.type, POL.CodeValid) in graph:
+        if graph.has(criterion, TYPE, POL.CodeValid):
             return self._successor(item, derived)
-        if (criterion, RDF.type, POL.AnyOf) in graph:
-            choices = [self._repair(c, item, derived) for c in _in_order(graph.objects(criterion, POL.member))]
+        if graph.has(criterion, TYPE, POL.AnyOf):
+            choices = [self._repair(c, item, derived) for c in sorted(graph.objects(criterion, POL.member))]
             return (" or ".join(choice[0] for choice in choices if choice), None) if all(choices) else None
-        if (criterion, RDF.type, POL.Shows) not in graph:
+        if not graph.has(criterion, TYPE, POL.Shows):
             return None
         wanted = list(graph.objects(criterion, POL.expects))
         if len(wanted) != 1 or (notation := graph.value(wanted[0], SKOS.notation)) is None:
@@ -384,20 +432,20 @@ class Reader:
             return f"add {self._label(wanted[0])}", Repair(action="add", system=scheme.label, code=str(notation))
         replaced = [
             str(graph.value(t, SKOS.notation) or t.rsplit("/", 1)[-1])
-            for t in _in_order(derived.objects(item, CLM.shows))
-            if isinstance(t, URIRef) and (t, POL.within, scheme.iri) in derived
+            for t in sorted(derived.objects(item, CLM.shows))
+            if _is_code_of(t, scheme)
         ]
         old = replaced[0] if len(replaced) == 1 else None
         text = f"{scheme.noun} {notation}" + (f" instead of {old}" if old else "")
         return f"report {text}", Repair(action="replace", system=scheme.label, code=str(notation), replaces=old)
 
-    def _successor(self, item: Node, derived: Graph) -> tuple[str, Repair] | None:
+    def _successor(self, item: str, derived: Facts) -> tuple[str, Repair] | None:
         """The code before or after an invalid one, if it is valid on the item's days."""
         graph = self._snapshot
-        first, last = (_as_day(derived.value(item, name)) for name in (CLM.firstDay, CLM.lastDay))
+        first, last = (derived.value(item, name) for name in (CLM.firstDay, CLM.lastDay))
         for validity in derived.objects(item, POL.outOf):
             for code in graph.subjects(COD.validity, validity):
-                if (item, CLM.shows, code) not in derived:
+                if not derived.has(item, CLM.shows, code):
                     continue
                 others = [*graph.subjects(COD.replaces, code), *graph.objects(code, COD.replaces)]
                 valid = [o for o in others if first and last and self._valid(o, first, last)]
@@ -408,86 +456,55 @@ class Reader:
                     return f"report {scheme.noun} {new} instead of {old}", repair
         return None
 
-    def _valid(self, code: Node, first: date, last: date) -> bool:
+    def _valid(self, code: str, first: date, last: date) -> bool:
         graph = self._snapshot
         periods = [
-            (_as_day(graph.value(v, POL.certainFrom)), _as_day(graph.value(v, POL.certainUntil)))
+            (graph.value(v, POL.certainFrom), graph.value(v, POL.certainUntil))
             for v in graph.objects(code, COD.validity)
         ]
         return bool(periods) and all(f and u and f <= first and last <= u for f, u in periods)
 
     # --- Citations ----------------------------------------------------------------------------------------------------
 
-    def _changes(self, provision: Node) -> tuple[Change, ...]:
-        if provision not in self._changed_by:
-            amendments = _in_order(self._snapshot.objects(provision, POL.endedBy))
-            self._changed_by[provision] = tuple(map(self._change, amendments))
-        return self._changed_by[provision]
-
-    def _change(self, amendment: Node) -> Change:
-        graph, version = self._snapshot, version_of(amendment)
-        earliest, latest = bounds(graph, version, "published")
+    def _change(self, amendment: str) -> Change:
+        graph, version = self._snapshot, _version_of(amendment)
+        exact = graph.value(version, POL.publishedOn)
         return Change(
             amendment=str(amendment),
             label=self._label(amendment),
             document=", ".join(sorted(self._label(s) for s in graph.objects(version, POL.source))),
-            effective_from=_as_day(graph.value(amendment, POL.effectiveFrom)),
-            effective_earliest=_as_day(graph.value(amendment, POL.effectiveEarliest)),
-            effective_latest=_as_day(graph.value(amendment, POL.effectiveLatest)),
-            published_earliest=earliest,
-            published_latest=latest,
-            implemented_on=_as_day(graph.value(amendment, POL.implementedOn)),
+            effective_from=graph.value(amendment, POL.effectiveFrom),
+            effective_earliest=graph.value(amendment, POL.effectiveEarliest),
+            effective_latest=graph.value(amendment, POL.effectiveLatest),
+            published_earliest=exact or graph.value(version, POL.publishedEarliest),
+            published_latest=exact or graph.value(version, POL.publishedLatest),
+            implemented_on=graph.value(amendment, POL.implementedOn),
             cites=self._cites(graph.objects(amendment, POL.cites)),
         )
 
-    def _cites(self, statements: Iterable[Node]) -> tuple[Citation, ...]:
-        known = (s for s in _in_order(set(statements)) if (s, RDF.type, POL.Statement) in self._snapshot)
-        return tuple(self._citation(statement) for statement in known)
+    def _cites(self, statements: AbstractSet[str]) -> tuple[Citation, ...]:
+        return tuple(self._citations[s] for s in sorted(statements) if self._snapshot.has(s, TYPE, POL.Statement))
 
-    def _later_cites(self, provision: Node) -> tuple[Citation, ...]:
-        known = set(self._snapshot.objects(provision, POL.cites))
-        return tuple(self._citation(s) for s in _in_order(set(self._register.objects(provision, POL.cites)) - known))
+    def _citation(self, statement: str) -> Citation:
+        graph = self._register
+        source = graph.value(statement, IS_PART_OF)
+        ambiguity = graph.value(statement, POL.ambiguity)
+        status = graph.value(statement, POL.verificationStatus) or graph.value(source, POL.verificationStatus)
+        return Citation(
+            statement=statement,
+            document=str(graph.value(source, LABEL) or ""),
+            section=str(graph.value(statement, POL.section) or ""),
+            quote=str(graph.value(statement, POL.quote) or ""),
+            ambiguity=str(ambiguity) if ambiguity is not None else None,
+            verified=status != POL.Unverified,
+        )
 
-    def _citation(self, statement: Node) -> Citation:
-        if statement not in self._citations:
-            graph = self._register
-            source = graph.value(statement, DCTERMS.isPartOf)
-            ambiguity = graph.value(statement, POL.ambiguity)
-            status = graph.value(statement, POL.verificationStatus) or graph.value(source, POL.verificationStatus)
-            self._citations[statement] = Citation(
-                statement=str(statement),
-                document=str(graph.value(source, RDFS.label) or ""),
-                section=str(graph.value(statement, POL.section) or ""),
-                quote=str(graph.value(statement, POL.quote) or ""),
-                ambiguity=str(ambiguity) if ambiguity is not None else None,
-                verified=status != POL.Unverified,
-            )
-        return self._citations[statement]
+    def _label(self, node: str | None) -> str:
+        return "" if node is None else self._labels[node]
 
-    def _policy(self, provision: Node) -> str:
-        version = version_of(provision)
-        return str(self._snapshot.value(version, POL.versionOf) or version)
-
-    def _label(self, node: Node | None) -> str:
-        if node is None:
-            return ""
-        label = self._snapshot.value(node, RDFS.label)
-        return str(label) if label is not None else str(node).rstrip("/").rsplit("/", 1)[-1].rsplit("#", 1)[-1]
-
-
-def _results(report: Graph) -> Iterator[tuple[Node, Node, Node]]:
-    """Focus node, shape and provision of each result of a SHACL validation report."""
-    for result in report.subjects(RDF.type, SH.ValidationResult):
-        item, shape, provision = (report.value(result, p) for p in (SH.focusNode, SH.sourceShape, SH.value))
-        if item is not None and shape is not None and provision is not None:
-            yield item, shape, provision
-
-
-def _notes(report: Graph) -> Iterator[Node]:
-    for result in report.subjects(RDF.type, SH.ValidationResult):
-        shape = report.value(result, SH.sourceShape)
-        if str(shape).startswith(str(SHAPE["claim-"])):
-            yield from report.objects(result, SH.resultMessage)
+    def _label_of(self, node: str) -> str:
+        label = self._snapshot.value(node, LABEL)
+        return str(label) if label is not None else node.rstrip("/").rsplit("/", 1)[-1].rsplit("#", 1)[-1]
 
 
 def _claim_outcome(findings: list[Finding], governed: bool) -> ClaimOutcome:
@@ -499,18 +516,22 @@ def _claim_outcome(findings: list[Finding], governed: bool) -> ClaimOutcome:
     return "conformant" if governed else "not-applicable"
 
 
-def _unused(derived: Graph, items: Mapping[Node, _Item]) -> Iterator[str]:
+def _unused(derived: Facts, items: Mapping[str, _Item]) -> Iterator[str]:
     """What the claim says that the register cannot use, item by item."""
     for item, (_, line) in items.items():
-        for what in _in_order(derived.objects(item, CLM.unused)):
+        for what in sorted(derived.objects(item, CLM.unused)):
             yield f"{f'Line {line.number}: ' if line else ''}{what}: not used"
 
 
-def _in_order(nodes: Iterable[Node]) -> list[Node]:
-    """RDF knows no order; answers do."""
-    return sorted(nodes, key=str)
+def _is_code_of(thing: str, scheme: Scheme) -> bool:
+    """Whether a thing is a code of a system, listed in the register or not."""
+    return scheme.pattern is not None and thing.startswith(scheme.namespace)
 
 
-def _as_day(value: Node | None) -> date | None:
-    day = value.toPython() if isinstance(value, RdfLiteral) else None
-    return day if isinstance(day, date) else None
+def _version_of(node: str) -> str:
+    """The policy version whose file a provision or amendment stands in."""
+    return node.partition("#")[0]
+
+
+def _number(value: Decimal | date) -> str:
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)

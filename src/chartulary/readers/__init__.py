@@ -7,22 +7,29 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from chartulary.claim import Claim
 from chartulary.errors import ChartularyError, Problem
 from chartulary.readers.claim_json import JsonFault, load_json, looks_like_claim, read_claim
 
-__all__ = ["read_claims", "read_claims_from"]
+__all__ = ["MOST_PROBLEMS_WITHOUT_CLAIM", "Part", "parts", "read_claims", "read_claims_from", "read_part"]
 
 Items: TypeAlias = Iterator[Claim | Problem]
 
 # A file of junk must not answer with millions of lines.
-_MOST_PROBLEMS_WITHOUT_CLAIM = 1000
+MOST_PROBLEMS_WITHOUT_CLAIM = 1000
+_HEAD = 1 << 16
+"""Bytes in which a file shows its kind; a file that is no longer is not cut."""
+_CLAIMS_A_PART = 5000
+_X12_A_PART = 1_500_000
+"""Characters."""
+_LINES_A_PART = 4_000_000
+"""Bytes of JSON Lines."""
 
 _COMPRESSED = {
     b"\x1f\x8b": "gzip",
@@ -40,44 +47,160 @@ _XML = re.compile(r"<[?!A-Za-z_]")
 _JSON_LD = frozenset({"@context", "@graph", "@id", "@type"})
 
 
-def read_claims(path: str | os.PathLike[str]) -> Items:
-    """Read every claim in a file (``-`` is standard input); what cannot be read comes as a problem."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some of a file's claims, cut out but not read: cheap to send to another process."""
+
+    content: Any
+    """Bytes of a whole file or of some of its lines, or what a reader cut out for itself."""
+    size: int
+    """Bytes of the file that it stands for, nearly."""
+    first_line: int = 0
+    """Of lines cut out of JSON Lines, the number of the first, from 1; else 0."""
+
+
+def parts(path: str | os.PathLike[str]) -> Iterator[Part | Problem]:
+    """Cuts a file (``-`` is standard input) into parts, each of some thousand claims, in bounded memory.
+
+    A small file, and one that has to be read whole (FHIR, Turtle, JSON-LD), is one part.
+    """
     # A name that isn't UTF-8 could not be printed later.
     source = os.fsencode(path).decode("utf-8", "replace")
     try:
         if source == "-":
             data = sys.stdin.buffer.read()
+            yield Part(data, len(data))
+            return
+        with Path(path).open("rb") as file:
+            head = file.read(_HEAD)
+        if _is_table(head):
+            from chartulary.readers.tables import table_parts
+
+            for piece in table_parts(Path(path), claims=_CLAIMS_A_PART):
+                yield Part(piece, len(piece.rows))
+        elif len(head) == _HEAD and head[:200].lstrip(codecs.BOM_UTF8 + b" \r\n\t").startswith(b"ISA"):
+            yield from _x12_parts(Path(path))
+        elif len(head) == _HEAD and _begins_json_lines(head):
+            yield from _line_parts(Path(path))
         else:
-            with Path(path).open("rb") as file:
-                data = file.read()
+            yield _whole(Path(path))
+    except ChartularyError as error:
+        yield Problem(source, "", str(error))
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         yield Problem(source, "", _why_not_opened(error))
-        return
-    yield from read_claims_from(data, source=source)
+
+
+def read_part(part: Part, *, source: str) -> Items:
+    """Reads the claims of a part: never an exception, and no word if there is none."""
+    yield from _safely(_items_of(part, source), source)
+
+
+def read_claims(path: str | os.PathLike[str]) -> Items:
+    """Read every claim in a file (``-`` is standard input); what cannot be read comes as a problem."""
+    source = os.fsencode(path).decode("utf-8", "replace")
+
+    def items() -> Items:
+        for part in parts(path):
+            if isinstance(part, Problem):
+                yield part
+            else:
+                yield from read_part(part, source=source)
+
+    yield from at_least_one(items(), source)
 
 
 def read_claims_from(data: bytes, *, source: str) -> Items:
     """Read every claim in the bytes of a file: at least one claim or problem, and never an exception."""
+    yield from at_least_one(read_part(Part(data, len(data)), source=source), source)
+
+
+def at_least_one(items: Items, source: str) -> Items:
+    """The items of a file; a file without any is a problem, and one of junk is not read to its end."""
     claims = problems = 0
+    for item in items:
+        if isinstance(item, Claim):
+            claims += 1
+        else:
+            problems += 1
+        yield item
+        if problems == MOST_PROBLEMS_WITHOUT_CLAIM and not claims:
+            yield Problem(source, "", f"{problems} problems and not one claim: the rest is not read")
+            return
+    if not claims and not problems:
+        yield Problem(source, "", "no claim in this file")
+
+
+def _safely(items: Items, source: str) -> Items:
     try:
-        for item in _read_bytes(data, source):
-            if isinstance(item, Claim):
-                claims += 1
-            else:
-                problems += 1
-            yield item
-            if problems == _MOST_PROBLEMS_WITHOUT_CLAIM and not claims:
-                yield Problem(source, "", f"{problems} problems and not one claim: the rest is not read")
-                return
+        yield from items
     except ChartularyError as error:
         yield Problem(source, "", str(error))
-        return
     except Exception as error:
         # One broken file must not cost the others, so a bug of ours ends here, but it is called a bug.
         yield Problem(source, "", f"the reader failed ({type(error).__name__}); this is a bug in Chartulary")
-        return
-    if not claims and not problems:
-        yield Problem(source, "", "no claim in this file")
+
+
+def _items_of(part: Part, source: str) -> Items:
+    if part.first_line:
+        yield from _read_lines(part, source)
+    elif isinstance(part.content, bytes):
+        yield from _read_bytes(part.content, source)
+    else:
+        yield from import_module(type(part.content).__module__).read_part(part.content, source=source)
+
+
+def _is_table(head: bytes) -> bool:
+    if head.startswith(b"PAR1"):
+        return True
+    line = head[:_HEAD].split(b"\n", 1)[0].lower()
+    if b"claim_id" not in line:
+        return False
+    from chartulary.readers.tables import looks_like_table
+
+    return looks_like_table(head)
+
+
+def _x12_parts(path: Path) -> Iterator[Part]:
+    from chartulary.readers import x12_parts
+
+    with path.open("rb") as file:
+        encoding = x12_parts.encoding_of(file)
+        if encoding is not None:
+            file.seek(0)
+            for piece in x12_parts.parts(file, encoding=encoding, size=_X12_A_PART):
+                yield Part(piece, len(piece.text))
+            return
+    yield _whole(path)
+
+
+def _whole(path: Path) -> Part:
+    data = path.read_bytes()
+    return Part(data, len(data))
+
+
+def _begins_json_lines(head: bytes) -> bool:
+    """Whether the first two lines are objects by themselves."""
+    lines = head.removeprefix(codecs.BOM_UTF8).split(b"\n", 2)
+    return len(lines) == 3 and all(line.startswith(b"{") and line.rstrip().endswith(b"}") for line in lines[:2])
+
+
+def _line_parts(path: Path) -> Iterator[Part]:
+    number = 1
+    with path.open("rb") as file:
+        while lines := file.readlines(_LINES_A_PART):
+            content = b"".join(lines)
+            yield Part(content, len(content), number)
+            number += len(lines)
+
+
+def _read_lines(part: Part, source: str) -> Items:
+    for number, line in enumerate(part.content.split(b"\n"), part.first_line):
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError:
+            yield Problem(source, f"line {number}", "not UTF-8 text")
+        else:
+            yield from _read_json_lines([text], source, first=number)
 
 
 def _why_not_opened(error: OSError | ValueError) -> str:
@@ -91,6 +214,11 @@ def _why_not_opened(error: OSError | ValueError) -> str:
 
 
 def _read_bytes(data: bytes, source: str) -> Items:
+    if _is_table(data[:_HEAD]):
+        from chartulary.readers.tables import read_table
+
+        yield from read_table(data, source=source)
+        return
     text = _decode(data, source)
     if isinstance(text, Problem):
         yield text
@@ -107,11 +235,11 @@ def _read_bytes(data: bytes, source: str) -> Items:
     elif _TURTLE.match(start):
         yield from _read_rdf(text, source, "text/turtle")
     elif _XML.match(start):
-        yield Problem(source, "", "XML is not read; send X12, FHIR JSON, claim JSON, Turtle or JSON-LD")
+        yield Problem(source, "", "XML is not read; send X12, FHIR JSON, claim JSON, Turtle, JSON-LD or a table")
     elif _is_json_lines(lines := text.split("\n")):  # the first line alone is broken
         yield from _read_json_lines(lines, source)
     else:
-        yield Problem(source, "", "not recognised as X12, FHIR JSON, claim JSON, Turtle or JSON-LD")
+        yield Problem(source, "", "not recognised as X12, FHIR JSON, claim JSON, Turtle, JSON-LD or a table of claims")
 
 
 def _decode(data: bytes, source: str) -> str | Problem:
@@ -160,8 +288,8 @@ def _is_json_lines(lines: list[str]) -> bool:
     return len(filled) > 1 and 2 * whole >= len(filled)
 
 
-def _read_json_lines(lines: list[str], source: str) -> Items:
-    for number, line in enumerate(lines, 1):
+def _read_json_lines(lines: list[str], source: str, *, first: int = 1) -> Items:
+    for number, line in enumerate(lines, first):
         if not line or line.isspace():
             continue
         where = f"line {number}"
