@@ -160,11 +160,10 @@ def run_local(text: str, store: pyoxigraph.Store) -> list[dict[str, str]]:
     """Rows of a SELECT on an embedded store."""
     answers: Any = store.query(text)
     names = [variable.value for variable in answers.variables]
-    rows = []
-    for solution in answers:
-        terms = ((name, solution[name]) for name in names)
-        rows.append({name: term.value for name, term in terms if term is not None and hasattr(term, "value")})
-    return rows
+    return [
+        {name: term.value for name, term in zip(names, solution, strict=True) if term is not None}
+        for solution in answers
+    ]
 
 
 def run_remote(text: str, endpoint: str) -> list[dict[str, str]]:

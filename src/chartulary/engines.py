@@ -48,28 +48,45 @@ class PythonEngine:
 
 
 class ShaclEngine:
-    """An engine that takes shapes as RDF, one claim at a time."""
+    """An engine that takes shapes as RDF, a few claims at a time."""
 
     name: str
+    together = 1
+    """Claims in one graph: each run costs as much again as some claims."""
 
     def run(self, claim: Facts) -> Facts:
-        from chartulary.facts import from_graph, to_graph
-
-        derived, report = self._validate(to_graph(claim))
-        whole = Facts({predicate: {s: set(o) for s, o in rows.items()} for predicate, rows in claim.relations.items()})
-        items = claim.relation(TYPE).keys()
-        for s, p, o in from_graph(derived):
-            if s in items:  # rules derive about items only
-                whole.add(s, p, o)
-        for item, shape, value in _results(report):
-            whole.add(item, shape, value)
-        return whole
+        return next(self.run_all([claim]))
 
     def run_all(self, claims: Iterable[Facts]) -> Iterator[Facts]:
-        return map(self.run, claims)
+        some: list[Facts] = []
+        for claim in claims:
+            items = claim.relation(TYPE).keys()
+            if len(some) == self.together or any(items & other.relation(TYPE).keys() for other in some):
+                yield from self._run(some)
+                some = []
+            some.append(claim)
+        yield from self._run(some)
+
+    def _run(self, claims: list[Facts]) -> list[Facts]:
+        from chartulary.facts import from_graph, to_graph
+
+        if not claims:
+            return []
+        derived, report = self._validate(to_graph(claims))
+        whole = [
+            Facts({predicate: {s: set(o) for s, o in rows.items()} for predicate, rows in claim.relations.items()})
+            for claim in claims
+        ]
+        owner = {item: facts for facts in whole for item in facts.relation(TYPE)}
+        for s, p, o in from_graph(derived):
+            if s in owner:  # rules derive about items only
+                owner[s].add(s, p, o)
+        for item, shape, value in _results(report):
+            owner[item].add(item, shape, value)
+        return whole
 
     def _validate(self, claim: Graph) -> tuple[Graph, Graph]:
-        """The claim's graph with all that rules derive, and the SHACL validation report."""
+        """The claims' graph with all that rules derive, and the SHACL validation report."""
         raise NotImplementedError
 
 
@@ -77,6 +94,7 @@ class ShiftyEngine(ShaclEngine):
     """pyshifty: shapes and snapshot parsed and planned once."""
 
     name = "shifty"
+    together = 10
 
     def __init__(self, shapes: Graph, facts: Graph) -> None:
         import shifty

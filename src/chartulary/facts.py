@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import date
@@ -135,12 +136,12 @@ def plain(literal: Literal) -> Value:
     return Text(literal)
 
 
-def to_graph(facts: Facts) -> Graph:
-    """The same facts as an RDF graph."""
+def to_graph(facts: Facts | Iterable[Facts]) -> Graph:
+    """The same facts as one RDF graph."""
     from rdflib import Graph, Literal, URIRef
 
     graph = Graph()
-    for s, p, o in facts:
+    for s, p, o in facts if isinstance(facts, Facts) else itertools.chain(*facts):
         is_iri = isinstance(o, str) and not isinstance(o, Text)
         graph.add((URIRef(s), URIRef(p), URIRef(o) if is_iri else Literal(o)))  # type: ignore[arg-type]
     return graph

@@ -6,14 +6,16 @@ import re
 from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
+from typing import TYPE_CHECKING
 from urllib.parse import quote
-
-from rdflib import Graph
 
 from chartulary.claim import Attachment, Claim, FindingValue, Line, Note
 from chartulary.coding import Coding, folded
 from chartulary.facts import Facts, Text, to_graph
 from chartulary.terms import CLM, POL, ROOT, TYPE
+
+if TYPE_CHECKING:
+    from rdflib import Graph
 
 SHARED = (TYPE, POL.within)
 """What a claim states with the same predicates as the register: what is an item, and what a code nobody listed is."""

