@@ -1,8 +1,8 @@
 """Times the engines side by side on made-up claims, and checks that they agree.
 
-``python benchmarks/engines.py [STAGE…]``: ``one`` (a claim's JSON in, its report out), ``batch`` (whole command-line runs),
-``size`` (cost with ten times the provisions), ``agreement`` (every engine, claim by claim), ``large`` (shifty against SQL
-over very many). Without any, all but ``large`` run. Take times as ratios within one run. Run by hand.
+``python benchmarks/engines.py [STAGE…]``. Stages: ``one`` (a claim's JSON in, its report out), ``batch`` (whole runs of
+the command), ``size`` (cost with ten times the provisions), ``agreement`` (every engine, claim by claim), ``large``
+(shifty against SQL over very many). Without any, all but ``large`` run. Take times as ratios within one run.
 """
 
 from __future__ import annotations

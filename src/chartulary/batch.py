@@ -65,18 +65,25 @@ Write = Callable[[list[Item]], Any]
 """Puts what came of a part into the form that goes to the output."""
 
 
-def inputs(names: Iterable[str]) -> Iterator[str]:
+def inputs(names: Iterable[str], *, output: Path | None = None) -> Iterator[str]:
     """The files behind names: a folder stands for every file under it, a pattern for what it matches, in order.
 
-    What is neither is passed on, to be a problem when it is opened.
+    What is neither is passed on, to be a problem when it is opened. ``output``, and what lies beside it while a run
+    goes on, is not read where a folder or pattern only happens to hold it.
     """
+    own = str(output.resolve()) if output else None
+
+    def is_claims(path: Path) -> bool:
+        name = str(path.resolve())
+        return path.is_file() and not (own and (name == own or name.startswith((f"{own}.resume", f"{own}.parts"))))
+
     for name in names:
         if name != "-" and Path(name).is_dir():
-            found = [path for path in sorted(Path(name).rglob("*")) if path.is_file()]
+            found = [path for path in sorted(Path(name).rglob("*")) if is_claims(path)]
             shown = [str(p) for p in found if not any(x.startswith(".") for x in p.relative_to(name).parts)]
             yield from shown or [name]
         elif name != "-" and has_magic(name) and not Path(name).exists():
-            yield from sorted(path for path in glob(name, recursive=True) if Path(path).is_file()) or [name]  # noqa: PTH207
+            yield from sorted(path for path in glob(name, recursive=True) if is_claims(Path(path))) or [name]  # noqa: PTH207
         else:
             yield name
 
@@ -218,14 +225,17 @@ def run(
         return Step(source, number, size, done)
 
     if jobs <= 1:
-        gc.freeze()  # the register stays as it is: not to be looked through for each claim
         worker = make()
         make = lambda: worker  # noqa: E731
-        for source, number, part in tasks():
-            if part is None:
-                yield from ended(source, number)
-            else:
-                yield step(source, number, _size(part), worker.work(part, source))
+        gc.disable()  # as in the other processes
+        try:
+            for source, number, part in tasks():
+                if part is None:
+                    yield from ended(source, number)
+                else:
+                    yield step(source, number, _size(part), worker.work(part, source))
+        finally:
+            gc.enable()
         return
     going: deque[tuple[str, int, int, Future[Done] | None]] = deque()
 

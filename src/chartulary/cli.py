@@ -149,7 +149,7 @@ def validate(
         unknown=unknown.value,
         engine=engine.value,
     )
-    names = list(batch.inputs(files))
+    names = list(batch.inputs(files, output=output))
     if format in (Format.jsonl, Format.csv, Format.parquet):
         counts = _validate_many(settings, names, format, output, jobs, resume)
     elif resume:
@@ -325,7 +325,7 @@ def table(
     problems: list[Problem] = []
 
     def claims() -> Iterator[Claim]:
-        for name in batch.inputs(files):
+        for name in batch.inputs(files, output=output):
             for item in read_claims(name):
                 if isinstance(item, Claim):
                     yield item
@@ -411,7 +411,7 @@ def main() -> None:
         code = app(standalone_mode=False)
     except TyperException as fault:
         if message := fault.format_message():  # it is empty where only help was shown
-            print(f"chartulary: {message}", file=sys.stderr)
+            print(f"chartulary: {' '.join(message.split())}", file=sys.stderr)
         code = 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

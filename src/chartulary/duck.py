@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from chartulary.facts import Facts, Relation, Value
 from chartulary.report import Reach
 from chartulary.rules import Rule
 from chartulary.sql import Numbers, Table, compile_sql
-from chartulary.terms import CLM, SHAPE
+from chartulary.terms import CLM, SHAPE, TYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class SqlEngine:
 
     def run_all(self, claims: Iterable[Facts]) -> Iterator[Facts]:
         """The same for many claims, in their order; all are worked on at once."""
-        claims = list(claims)
+        claims = _told_apart(claims)
         derived: list[dict[str, Relation]] = [{} for _ in claims]
         try:
             whose, names = self._derive(claims)
@@ -135,7 +136,8 @@ class SqlEngine:
         finally:
             self._clear()
         for claim, found in zip(claims, derived, strict=True):
-            yield Facts({**claim.relations, **found})
+            whole = Facts({**claim.relations, **found})
+            yield _renamed(whole, _AGAIN, "") if any(_AGAIN in item for item in claim.relation(TYPE)) else whole
 
     def everything(self, claims: Sequence[Facts]) -> dict[str, set[tuple[str, Value]]]:
         """All that is derived of some claims, by predicate: for comparing engines."""
@@ -214,3 +216,36 @@ class SqlEngine:
             self._db.execute(f"TRUNCATE {name}")
         for predicate in self._shared:
             self._db.execute(f"DELETE FROM {self._program.tables[predicate].name} WHERE s >= {self._first}")
+
+
+_AGAIN = "urn:again:"
+"""Begins the names of a claim that bears the name of an earlier one."""
+
+
+def _told_apart(claims: Iterable[Facts]) -> list[Facts]:
+    """Claims of one name, such as one that was sent again, each with a name of its own."""
+    seen: Counter[str] = Counter()
+    found = []
+    for claim in claims:
+        name = next(iter(claim.relation(CLM.part)), "")
+        if seen[name]:
+            claim = _renamed(claim, name, f"{_AGAIN}{seen[name]}:{name}")
+        seen[name] += 1
+        found.append(claim)
+    return found
+
+
+def _renamed(claim: Facts, old: str, new: str) -> Facts:
+    """A claim with another beginning of its items' names; an empty one gives back what :func:`_told_apart` changed."""
+
+    def name(value: Any) -> Any:
+        if type(value) is not str or not value.startswith(old):
+            return value
+        return new + value[len(old) :] if new else value[len(old) :].partition(":")[2]
+
+    return Facts(
+        {
+            predicate: {name(s): {name(o) for o in values} for s, values in rows.items()}
+            for predicate, rows in claim.relations.items()
+        }
+    )

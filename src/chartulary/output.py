@@ -234,11 +234,11 @@ class Ledger:
         """
         try:
             kept = json.loads(self._path.read_text("utf-8"))
-            self.done, self.counts, self.position = kept["done"], kept["counts"], kept["position"]
+            run, self.done, self.counts, self.position = (kept[n] for n in ("run", "done", "counts", "position"))
         except (OSError, ValueError, KeyError, TypeError):
             raise ChartularyError(f"{self._path}: no interrupted run to go on with") from None
-        if kept["run"] != self._run:
-            changed = sorted(name for name in self._run if kept["run"].get(name) != self._run[name])
+        if run != self._run:
+            changed = sorted(name for name in self._run if run.get(name) != self._run[name])
             raise ChartularyError(f"{self._path}: that run was another ({', '.join(changed)} changed); start anew")
 
     def is_done(self, source: str, number: int) -> bool:

@@ -233,7 +233,7 @@ class Register:
                 name = path.relative_to(folder).with_suffix("").as_posix()
                 # A user's file may bear the name of a shipped one (payers.ttl): it adds to it.
                 files.setdefault(f"{ROOT}policy/{name}", []).append(path)
-                digest.update(path.name.encode() + b"\0" + path.read_bytes())
+                digest.update(name.encode() + b"\0" + path.read_bytes())
         queries = load_queries(data_folder("queries"))
         for query in queries.values():
             digest.update(f"{query.name}.rq\0{query.text}".encode())

@@ -320,7 +320,7 @@ class Reader:
             scheme.noun
             for leaf in leaves
             if self._snapshot.has(leaf, POL.absentIsNotMet, True)
-            for thing in self._snapshot.objects(leaf, POL.expects)
+            for thing in sorted(self._snapshot.objects(leaf, POL.expects))
             if (scheme := self._coding.scheme_of(thing))
         ]
         return "no " + " or ".join(dict.fromkeys(nouns)) if nouns else "nothing on record"
@@ -371,7 +371,7 @@ class Reader:
     def _recorded(self, leaf: str, item: str, derived: Facts) -> Iterator[str]:
         """What the records say of the kind that a criterion looks for, and the age where it asks for that."""
         graph, claim = self._snapshot, derived.value(item, CLM.claim) or item
-        for kind in graph.objects(leaf, POL.recordKind):
+        for kind in sorted(graph.objects(leaf, POL.recordKind)):
             for record in sorted(derived.objects(item, POL.itemRecord)):
                 what = derived.value(record, CLM.recordOf)
                 if graph.has(what, POL.within, kind):
@@ -443,7 +443,7 @@ class Reader:
         """The code before or after an invalid one, if it is valid on the item's days."""
         graph = self._snapshot
         first, last = (derived.value(item, name) for name in (CLM.firstDay, CLM.lastDay))
-        for validity in derived.objects(item, POL.outOf):
+        for validity in sorted(derived.objects(item, POL.outOf)):
             for code in graph.subjects(COD.validity, validity):
                 if not derived.has(item, CLM.shows, code):
                     continue

@@ -103,17 +103,16 @@ def claim_tables(claims: Iterable[Claim], snapshot: Snapshot) -> dict[str, pa.Ta
     import pyarrow as pa
 
     tables = stated_tables(compile_snapshot(snapshot))
-    rows: dict[str, tuple[list[str], list[Value]]] = {predicate: ([], []) for predicate in tables}
+    rows: dict[str, dict[tuple[str, Value], None]] = {predicate: {} for predicate in tables}
     for claim in claims:
         for s, predicate, o in claim_facts(claim, snapshot.coding):
             if predicate in rows:
-                rows[predicate][0].append(s)
-                rows[predicate][1].append(o)
+                rows[predicate][s, o] = None  # of an unlisted code, all claims say the same
     return {
         name: pa.table(
             {
-                "s": pa.array(rows[predicate][0], pa.string()),
-                "o": pa.array(rows[predicate][1], arrow_type(table.types[1])),
+                "s": pa.array([s for s, _ in rows[predicate]], pa.string()),
+                "o": pa.array([o for _, o in rows[predicate]], arrow_type(table.types[1])),
             }
         )
         for predicate, (name, table) in tables.items()
@@ -161,21 +160,16 @@ class _Writer:
             self._create(name, table.columns, table.types, keep=True)
         self._comment("--- What the register holds")
         self._drop("findings", "VIEW")
-        for predicate in SHARED:
-            if predicate in program.tables:
-                self._drop(program.tables[predicate].name, "VIEW")
         for predicate, relation in program.held.relations.items():
             table = program.tables[predicate]
-            shared = predicate in SHARED
             if table.name not in read:
                 continue
-            held = f"{table.name}_held" if shared else table.name
             self._comment(f"<{predicate}>")
-            self._create(held, table.columns, table.types)
-            self._insert(held, table.columns, sorted(((s, o) for s in relation for o in relation[s]), key=str))
-            if shared:
-                both = (exp.select("s", "o").from_(each) for each in (held, stated[predicate][0]))
-                self._view(table.name, exp.union(*both, distinct=False))
+            self._create(table.name, table.columns, table.types)
+            rows = sorted(((s, o) for s in relation for o in relation[s]), key=str)
+            self._insert(table.name, table.columns, rows)
+            if predicate in stated:
+                self._add_stated(predicate)
         self._provisions()
         self._comment("--- What the rules derive, in their order")
         for predicate, table in program.tables.items():
@@ -183,7 +177,7 @@ class _Writer:
             if table.name in read and not known:
                 self._create(table.name, table.columns, table.types)
                 if predicate in stated:
-                    self._add(table.name, table.columns, exp.select("s", "o").from_(stated[predicate][0]))
+                    self._add_stated(predicate)
         for step, parts in steps:
             for label in step.label.split("; "):
                 self._comment(label)
@@ -271,6 +265,10 @@ class _Writer:
 
     def _add(self, name: str, columns: Sequence[str], query: exp.Query) -> None:
         self._statement(exp.insert(query, name, columns=list(columns)))
+
+    def _add_stated(self, predicate: str) -> None:
+        name, table = self._stated[predicate]
+        self._add(table.name, table.columns, exp.select("s", "o").distinct().from_(name))
 
     def _insert(self, name: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
         for start in range(0, len(rows), _ROWS_AT_ONCE):

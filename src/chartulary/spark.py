@@ -138,8 +138,10 @@ def findings(claims: Sequence[Facts], snapshot: Snapshot, session: SparkSession)
     return {(row.s, row.o, REPORTED_BY[row.outcome]) for row in found}
 
 
-def local_session(*, cores: int = 2, memory: str = "1g") -> SparkSession:
-    """A Spark session inside this machine: no web page, no address but the loopback, tuned for thousands of claims.
+def local_session(*, cores: int = 2, memory: str = "1g", many: bool = False) -> SparkSession:
+    """A Spark session inside this machine: no web page, no address but the loopback.
+
+    It is tuned for hundreds of claims, with ``many`` for thousands and more.
 
     Raises:
         ChartularyError: PySpark, or Java 17 or later, is missing.
@@ -161,12 +163,14 @@ def local_session(*, cores: int = 2, memory: str = "1g") -> SparkSession:
         "spark.sql.warehouse.dir": folder,  # Spark makes it even if nothing is ever put there
         "spark.default.parallelism": str(cores),
         "spark.sql.shuffle.partitions": str(cores),
-        # Hundreds of small queries, each run once: planning and compiling them is what takes the time.
         "spark.sql.adaptive.enabled": "false",
-        "spark.sql.codegen.wholeStage": "false",
-        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     }
+    if not many:  # planning and compiling a hundred queries, each run once, is then what takes the time
+        settings |= {
+            "spark.sql.codegen.wholeStage": "false",
+            "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+            "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        }
     for name, value in settings.items():
         builder = builder.config(name, value)
     before = os.environ.get("JAVA_HOME")
@@ -473,6 +477,10 @@ class _Run:
             if table.name in counted:
                 column = _COLUMNS.get(table.types[1], "amount")
                 stated = facts.where(f"relation = '{table.name}'").selectExpr("s", f"{column} AS o")
+                if table.predicate in SHARED:  # of unlisted codes, all claims say the same
+                    stated = stated.distinct().localCheckpoint()
+                    self._kept.append(partial(_let_go, stated))
+                    self._counts[table.name] += stated.count() - counted[table.name]
                 self._frames[table.name].append(stated)
         for step in program.steps:
             parts = [query for query, needs in zip(step.parts, step.needs, strict=True) if needs <= full]
