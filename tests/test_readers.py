@@ -202,7 +202,7 @@ def test_broken_document_over_many_lines_is_one_problem() -> None:
         (b"\xef\xbb\xbf \n", "f: the file is empty"),
         (b"[]", "f: no claim in this file"),
         (b"{}", "f: neither FHIR (no resourceType), JSON-LD (no @context) nor claim JSON (no lines, diagnoses, …)"),
-        (gzip.compress(b"ISA*"), "f: compressed (gzip); unpack it first"),
+        (gzip.compress(b"ISA*", mtime=0), "f: compressed (gzip); unpack it first"),
         (b"PK\x03\x04rest", "f: compressed (zip); unpack it first"),
         (b"\x89PNG\r\n\x1a\n\0\0", "f: binary data, not text"),
         (b"{\0}", "f: binary data, not text"),
