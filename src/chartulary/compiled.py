@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from chartulary.facts import Facts, Relation, Text, Value
@@ -78,7 +78,6 @@ class _Scope:
     failure: str
     """The statement that gives up."""
     indent: int
-    given: frozenset[Var] = field(default_factory=frozenset)
 
 
 class _Compiler:

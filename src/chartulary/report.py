@@ -227,7 +227,7 @@ class Reader:
         )
 
     def _provision(self, provision: str) -> _Provision:
-        graph, version = self._snapshot, provision.partition("#")[0]
+        graph, version = self._snapshot, _version_of(provision)
         amendments = sorted(graph.objects(provision, POL.endedBy))
         required = [(criterion, True) for criterion in graph.objects(provision, POL.requires)]
         return _Provision(
