@@ -33,12 +33,12 @@ from rdflib.namespace import SH
 from rich.console import Console
 from rich.table import Table
 
-from chartulary.algebra import read_rules
-from chartulary.compiled import compile_rules
+from chartulary.compiler.algebra import read_rules
+from chartulary.compiler.python import compile_rules
+from chartulary.compiler.rules import Atom, Body, Const, Rule
+from chartulary.compiler.sql import compile_sql
 from chartulary.errors import ChartularyError
 from chartulary.facts import Facts, Relation, Text, from_graph, plain
-from chartulary.rules import Atom, Body, Const, Rule
-from chartulary.sql import compile_sql
 
 MF = Namespace("http://www.w3.org/2001/sw/DataAccess/tests/test-manifest#")
 SHT = Namespace("http://www.w3.org/ns/shacl-test#")

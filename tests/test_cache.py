@@ -20,11 +20,12 @@ from typing import Any
 import pytest
 from rdflib import Graph
 
-from chartulary import Register, Snapshot, algebra, cache, cli, duck, read_claims, snapshot
+from chartulary import Register, Snapshot, cache, cli, duck, read_claims, snapshot
 from chartulary import register as register_module
 from chartulary.cache import Cache, default_folder
 from chartulary.claim import Claim
-from chartulary.compiled import Program
+from chartulary.compiler import algebra
+from chartulary.compiler.python import Program
 from chartulary.errors import ChartularyError
 from chartulary.facts import Facts
 from chartulary.register import Prepared

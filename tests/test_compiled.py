@@ -21,14 +21,14 @@ from strategies import claims
 from test_rules_subset import BAD
 
 from chartulary import Claim, Register, read_claims
-from chartulary.algebra import OutsideSubsetError, read_rules
-from chartulary.compiled import compile_rules
+from chartulary.compiler.algebra import OutsideSubsetError, read_rules
+from chartulary.compiler.python import compile_rules
+from chartulary.compiler.rules import Rule
 from chartulary.duck import SqlEngine, prepare
 from chartulary.errors import ChartularyError
 from chartulary.facts import Facts, Text, from_graph, to_graph
 from chartulary.graph import LITERALS, SHARED, claim_facts
 from chartulary.report import Reach
-from chartulary.rules import Rule
 from chartulary.snapshot import Unknown
 from chartulary.suites import find_suites
 from chartulary.terms import POL

@@ -24,9 +24,9 @@ import sqlglot
 from sqlglot import exp
 
 from chartulary import Claim, Register, Snapshot, read_claims
+from chartulary.compiler.script import Dialect, claim_tables, write
 from chartulary.errors import ChartularyError
 from chartulary.graph import iri_for
-from chartulary.script import Dialect, claim_tables, write
 from chartulary.suites import find_suites
 
 POLICIES = Path(__file__).resolve().parents[1] / "policies"

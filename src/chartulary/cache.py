@@ -20,7 +20,7 @@ _CHECK = hashlib.sha256().digest_size
 def code_revision() -> str:
     """Names the code that makes what is kept: another version of it, or of Python, keeps its own."""
     digest = hashlib.sha256(sys.version.encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 

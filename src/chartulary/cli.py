@@ -348,7 +348,7 @@ def compile_rules(
     output: Output = None,
 ) -> None:
     """Write the rules and the register as one SQL script, to run in a warehouse over claims of your own."""
-    from chartulary import script
+    from chartulary.compiler import script
     from chartulary.register import Register
 
     register = Register.load(policies=policies, cache=_cache())

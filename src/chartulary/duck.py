@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from chartulary.compiler.rules import Rule
+from chartulary.compiler.sql import Numbers, Table, compile_sql
 from chartulary.facts import Facts, Relation, Value
 from chartulary.report import Reach
-from chartulary.rules import Rule
-from chartulary.sql import Numbers, Table, compile_sql
 from chartulary.terms import CLM, SHAPE, TYPE
 
 
@@ -33,7 +33,7 @@ class Statements:
 def prepare(
     rules: Sequence[Rule], snapshot: Facts, *, shared: Collection[str], literals: Mapping[str, type]
 ) -> Statements:
-    """Compiles rules for one snapshot; see :func:`chartulary.sql.compile_sql`."""
+    """Compiles rules for one snapshot; see :func:`chartulary.compiler.sql.compile_sql`."""
     terms = Numbers()
     program = compile_sql(rules, snapshot, shared=shared, literals=literals, terms=terms)
     steps = tuple(

@@ -1,7 +1,7 @@
 """What runs the rules over claims. All engines read the same rules, and must agree.
 
 Two take the SHACL shapes as they are: pySHACL (the reference) and pyshifty. Two take them compiled: to Python (the
-fastest for one claim) and to SQL (``chartulary.sql``, for many).
+fastest for one claim) and to SQL (``chartulary.compiler.sql``, for many).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-from chartulary.compiled import Program
+from chartulary.compiler.python import Program
 from chartulary.facts import Facts
 from chartulary.terms import CLM, LABEL, POL, TYPE
 

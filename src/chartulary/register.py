@@ -16,13 +16,13 @@ from chartulary.ask import Answer, Query, gather, load_queries, run_local, run_r
 from chartulary.cache import Cache
 from chartulary.claim import Claim
 from chartulary.coding import Coding
-from chartulary.compiled import Program, compile_rules
+from chartulary.compiler.python import Program, compile_rules
+from chartulary.compiler.rules import Rule
 from chartulary.engines import Engine, EngineName, PyshaclEngine, PythonEngine, ShiftyEngine, what_rules_read
 from chartulary.errors import ChartularyError
 from chartulary.facts import Facts, from_graph
 from chartulary.graph import LITERALS, SHARED, claim_facts
 from chartulary.report import Reader, Report
-from chartulary.rules import Rule
 from chartulary.terms import IS_PART_OF, LABEL, POL, ROOT, SHAPE
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Snapshot:
         return made
 
     def _prepared(self) -> Prepared:
-        from chartulary.algebra import read_rules
+        from chartulary.compiler.algebra import read_rules
 
         facts = from_graph(self.graph)
         rules = tuple(read_rules(self.register.shapes))

@@ -29,12 +29,12 @@ from sqlglot import exp
 
 from chartulary.claim import Claim
 from chartulary.coding import Coding
+from chartulary.compiler.script import compile_snapshot, constant_tables
+from chartulary.compiler.sql import Program, Table
 from chartulary.errors import ChartularyError, Problem
 from chartulary.facts import Facts, Value
 from chartulary.graph import SHARED, claim_facts, iri_for
 from chartulary.report import REPORTED_BY
-from chartulary.script import compile_snapshot, constant_tables
-from chartulary.sql import Program, Table
 from chartulary.terms import LABEL, POL, TYPE
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """The rules in one normal form that compilers read: bodies of triple patterns, conditions, and what must not hold.
 
-A query becomes a list of bodies, one for each combination of its UNION branches. ``chartulary.algebra`` makes them.
+A query becomes a list of bodies, one for each combination of its UNION branches. The module ``algebra`` makes them.
 """
 
 from __future__ import annotations

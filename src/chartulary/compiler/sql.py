@@ -18,10 +18,10 @@ from typing import Any
 
 from sqlglot import exp
 
+from chartulary.compiler.plan import Plan
+from chartulary.compiler.rules import Atom, Body, Call, Const, Expression, Rule, Term, Var, all_variables, predicates
 from chartulary.errors import ChartularyError
 from chartulary.facts import Facts, Text, Value
-from chartulary.plan import Plan
-from chartulary.rules import Atom, Body, Call, Const, Expression, Rule, Term, Var, all_variables, predicates
 
 _TYPES = {bool: "BOOLEAN", int: "BIGINT", Decimal: "DECIMAL(38, 15)", date: "DATE", Text: "VARCHAR"}
 """SQL types of literals; an IRI has the type of terms."""

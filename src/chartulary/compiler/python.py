@@ -7,9 +7,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from chartulary.facts import Facts, Relation, Text, Value
-from chartulary.plan import Index, Plan, inverse, is_bound
-from chartulary.rules import (
+from chartulary.compiler.plan import Index, Plan, inverse, is_bound
+from chartulary.compiler.rules import (
     THIS,
     Atom,
     Body,
@@ -23,6 +22,7 @@ from chartulary.rules import (
     predicates,
     variables,
 )
+from chartulary.facts import Facts, Relation, Text, Value
 
 Run: TypeAlias = Callable[[Mapping[str, Relation]], dict[str, Relation]]
 """Takes what a claim states, gives what the rules derive."""

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, TypeAlias
 
+from chartulary.compiler.rules import THIS, Atom, Body, Const, Rule, Term, Var
 from chartulary.facts import Facts
-from chartulary.rules import THIS, Atom, Body, Const, Rule, Term, Var
 from chartulary.terms import TYPE
 
 Index: TypeAlias = dict[Any, AbstractSet[Any]]

@@ -1,4 +1,4 @@
-"""Reads rules and shapes through rdflib's SPARQL algebra into the normal form of ``chartulary.rules``.
+"""Reads rules and shapes through rdflib's SPARQL algebra into the normal form of ``chartulary.compiler.rules``.
 
 What is outside of the subset (``docs/decisions/0002-rules-in-a-sparql-subset.md``) is refused, by the rule's name.
 """
@@ -15,9 +15,21 @@ from rdflib.plugins.sparql.algebra import translateQuery
 from rdflib.plugins.sparql.parser import parseQuery
 from rdflib.plugins.sparql.parserutils import CompValue
 
+from chartulary.compiler.rules import (
+    THIS,
+    Atom,
+    Body,
+    Call,
+    Const,
+    Expression,
+    Rule,
+    Term,
+    Var,
+    all_variables,
+    variables,
+)
 from chartulary.errors import ChartularyError
 from chartulary.facts import plain
-from chartulary.rules import THIS, Atom, Body, Call, Const, Expression, Rule, Term, Var, all_variables, variables
 
 _COMPARISONS = {"=", "!=", "<", "<=", ">", ">="}
 _TARGETS = (SH.targetClass, SH.targetSubjectsOf, SH.targetObjectsOf, SH.targetNode)

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 from sqlglot import exp
 
 from chartulary.claim import Claim
+from chartulary.compiler.sql import Program, Step, Table, compile_sql
 from chartulary.errors import ChartularyError
 from chartulary.facts import Text, Value
 from chartulary.graph import LITERALS, SHARED, claim_facts
 from chartulary.report import REPORTED_BY
-from chartulary.sql import Program, Step, Table, compile_sql
 from chartulary.terms import CLM, LABEL, POL, TYPE
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class _Writer:
             f"Register revision {snapshot.register.revision}, {known}; the unknown gives {snapshot.unknown}.\n"
             "Fill the tables of claims that stand first, then run all of it. Each has two columns: s is the item (a\n"
             "claim or a line of one), o what is stated of it; codes and kinds are IRIs as the register has them.\n"
-            "chartulary.script.claim_tables(claims, snapshot) makes these tables from claims in any form it reads.\n"
+            "chartulary.compiler.script.claim_tables(claims, snapshot) makes these tables from claims in any form.\n"
             "Run again, the script forgets what was derived and begins with the claims that the tables then hold.\n"
             "The view findings says which provision found what on which item.\n"
             "No finding does not mean covered or payable.\n"
