@@ -21,6 +21,7 @@ from rich.console import Console
 from typer.exceptions import TyperException
 
 from chartulary.errors import ChartularyError, Interrupted, Problem
+from chartulary.workbench import commands
 
 if TYPE_CHECKING:
     from chartulary.batch import Settings
@@ -355,6 +356,9 @@ def compile_rules(
     snapshot = register.snapshot(as_known_on=as_known_on, unknown=unknown.value)
     with _writing(output) as console:
         _print(console, script.write(snapshot, dialect=dialect.value))
+
+
+commands.add_to(app)
 
 
 def _cache() -> Path | None:
