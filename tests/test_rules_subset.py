@@ -135,6 +135,7 @@ def _node_faults(query: CompValue) -> Iterator[str]:
         elif "op" in part:
             operators = [part.op] if isinstance(part.op, str) else part.op
             yield from (f"the operator {op} is not in the subset" for op in operators if op not in OPERATORS)
+            yield from _shifty_faults(part)
     for s, p, o in [*triples(query.p), *template(query)]:
         if isinstance(p, Variable):
             yield f"the predicate ?{p} is a variable"
@@ -142,6 +143,22 @@ def _node_faults(query: CompValue) -> Iterator[str]:
             yield f"{p} is a property path"
         if isinstance(s, BNode) or isinstance(o, BNode):
             yield "a blank node stands where a variable should"
+
+
+def _shifty_faults(part: CompValue) -> Iterator[str]:
+    """What pyshifty 0.5.1 reads wrongly: parentheses in arithmetic, and != between numbers."""
+    if part.name in ("AdditiveExpression", "MultiplicativeExpression"):
+        inside = {each.name for each in (part.expr, *part.other) if isinstance(each, CompValue)}
+        if "AdditiveExpression" in inside:
+            yield "parentheses in arithmetic: use a BIND for each step"
+    elif part.name == "RelationalExpression" and part.op == "!=":
+        numeric = {"AdditiveExpression", "MultiplicativeExpression", "Function"}
+        if any(
+            (isinstance(each, CompValue) and each.name in numeric)
+            or (isinstance(each, Literal) and isinstance(each.value, int))
+            for each in (part.expr, part.other)
+        ):
+            yield "!= between numbers: write < or >"
 
 
 def _variable_faults(query: CompValue, text: str) -> Iterator[str]:
@@ -433,6 +450,16 @@ BAD = (
         "UNION { $this pol:unknown ?e } }",
     ),
     (
+        "parentheses in arithmetic",
+        "a BIND for each step",
+        "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c . ?c pol:depth ?d FILTER (?d * (?d + 1) > 2) }",
+    ),
+    (
+        "numbers that differ",
+        "between numbers",
+        "CONSTRUCT { $this pol:met ?c } WHERE { $this pol:evaluates ?c . ?c pol:depth ?d FILTER (?d != 2) }",
+    ),
+    (
         "FILTER out of sight",
         "does not bind",
         "CONSTRUCT { $this pol:met ?c } WHERE { ?c pol:depth ?d . { $this pol:evaluates ?c FILTER (?d = 1) } }",
@@ -456,7 +483,7 @@ GOOD = """
       { $this pol:evaluates ?c } UNION { $this pol:candidate ?p . ?p pol:tests ?c }
       ?c pol:before ?day .
       BIND (<http://www.w3.org/2001/XMLSchema#integer>(SUBSTR(STR(?day), 1, 4)) * 12 + 1 - 2 AS ?months)
-      FILTER (?months >= 0 && !(?months = 7) || ?months != 8)
+      FILTER (?months >= 0 && !(?months = 7) || ?months > 8)
       FILTER NOT EXISTS { ?c pol:member ?m . FILTER NOT EXISTS { $this pol:unknown ?m . FILTER (?m < ?c) } }
     }"""
 

@@ -102,7 +102,13 @@ class SqlEngine:
     def _add(self, name: str, kind: str, subjects: list[int], values: list[Any]) -> None:
         import pyarrow as pa
 
-        plain = {"BIGINT": pa.int64(), "DATE": pa.date32(), "BOOLEAN": pa.bool_(), "VARCHAR": pa.string()}
+        plain = {
+            Numbers.type: pa.int64(),
+            "BIGINT": pa.int64(),
+            "DATE": pa.date32(),
+            "BOOLEAN": pa.bool_(),
+            "VARCHAR": pa.string(),
+        }
         arriving = pa.table(
             {"s": pa.array(subjects, pa.int64()), "o": pa.array(values, plain.get(kind) or pa.decimal128(38, 15))}
         )

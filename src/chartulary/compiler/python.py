@@ -202,6 +202,9 @@ class _Compiler:
                 scope.indent += 1
             else:
                 relation = self._forward(atom.predicate)
+                if atom.predicate in self._shared:
+                    n = self._number(atom.predicate)
+                    relation = f"{{**S{n}, **f{n}}}"
                 self._line(scope.indent, f"for {subject}, values in {relation}.items():")
                 scope.indent += 1
                 if atom.subject == atom.value:

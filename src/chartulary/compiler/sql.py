@@ -93,7 +93,7 @@ class Terms:
 class Numbers(Terms):
     """…or as numbers: short to compare, and only good where all tables come from one process."""
 
-    type = "BIGINT"
+    type = "INT64"  # not the name that integers have, to tell them apart
 
     def __init__(self) -> None:
         self.of: dict[str, int] = {}
@@ -262,7 +262,7 @@ class _Compiler:
         elif name in _ARITHMETIC:
             fits = {*parts} <= {int, Decimal, object}
         elif name == "str":
-            fits = parts[0] is not str or self._terms.type == "VARCHAR"
+            fits = parts[0] not in (str, object) or self._terms.type == "VARCHAR"
         elif name == "substr":
             fits = parts[0] in (Text, object)
         if not fits:
