@@ -124,9 +124,11 @@ def result(claim: Claim, report: Report) -> dict[str, Any]:
     }
 
 
-def evaluate(cases: Iterable[dict[str, Any]], engine: Any = "auto") -> Iterator[dict[str, Any]]:
+def evaluate(
+    cases: Iterable[dict[str, Any]], engine: Any = "auto", register: Register | None = None
+) -> Iterator[dict[str, Any]]:
     """A result for each case that is a claim or a prior authorisation request."""
-    register = Register.load()
+    register = register or Register.load()
     for case in cases:
         if case["type"] == "query":
             continue
