@@ -1,1 +1,1 @@
-"""What policy authors work with: a linter, a formatter, suites and mutants, differences between registers, skeletons."""
+"""What policy authors work with: a linter, a formatter, suites and mutants, differences, skeletons, watching."""
