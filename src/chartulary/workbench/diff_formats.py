@@ -232,7 +232,7 @@ def _named(claim: ClaimChange) -> tuple[str, ...]:
 def markdown(difference: Difference) -> str:
     """For a comment on a pull request: short, long tables folded, and never longer than GitHub takes."""
     lines = [f"### {_plain(summary(difference))}", ""]
-    lines += [f"{_plain(claims_summary(difference))}. From {_code(difference.old)} to {_code(difference.new)}.", ""]
+    lines += [f"{_plain(claims_summary(difference))}. From {_side(difference.old)} to {_side(difference.new)}.", ""]
     lines += [f"> {_plain(warning)}\n" for warning in difference.warnings]
     for policy, parts in sections(difference.changes):
         body = [line for part in parts for line in _bullets(part, difference.changes)]
@@ -294,6 +294,11 @@ def _plain(text: str) -> str:
     """Text that Markdown takes for nothing else: labels come from whoever opened the pull request."""
     text = re.sub(r"([\\`*_\[\]|~#])", r"\\\1", " ".join(text.split()).replace("&", "&amp;"))
     return text.replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
+
+
+def _side(name: str) -> str:
+    """A side's name; of a whole commit's, as much as people use."""
+    return _code(name[:10] if re.fullmatch("[0-9a-f]{40}", name) else name)
 
 
 def _code(text: str) -> str:

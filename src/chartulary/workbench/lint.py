@@ -23,6 +23,7 @@ from chartulary.workbench import lint_beside, lint_policy, lint_rules  # noqa: F
 from chartulary.workbench.lint_beside import SuiteText
 from chartulary.workbench.lint_files import (
     NAME,
+    OWL,
     RDF,
     RDFS,
     XSD,
@@ -175,10 +176,13 @@ def lint(
     if sources and not sources.is_dir():
         raise ChartularyError(f"{sources}: no such folder of sources")
     world, roots = read_world(wanted, policies=policies, unsaved=unsaved)
+    files = len(world.checked) + sum(len(_suite_paths(path)) for path in wanted)
+    if not files:
+        raise ChartularyError(f"{', '.join(map(str, wanted))}: no Turtle files there")
     with _quiet():
         return Report(
             findings=tuple(sorted(set(_findings(world, wanted, roots, sources, reasoner)))),
-            files=len(world.checked) + sum(len(_suite_paths(path)) for path in wanted),
+            files=files,
         )
 
 
@@ -341,8 +345,8 @@ def _nameless(files: list[TurtleFile]) -> Iterator[Fault]:
     """What stands in square brackets in a file of policies; lists apart."""
     named = next(shape.rule for shape in shapes().values() if shape.rule.name == "named")
     for file in files:
-        ours = {kind for said in file.about.values() for kind in said.get(TYPE, ()) if isinstance(kind, str)}
-        if not any(kind.startswith((str(POL), str(COD))) for kind in ours):
+        kinds = {str(kind) for said in file.about.values() for kind in said.get(TYPE, ())}
+        if f"{OWL}Ontology" in kinds or not any(kind.startswith((str(POL), str(COD))) for kind in kinds):
             continue  # an ontology or shapes
         used = set()
         for subject, said in file.about.items():

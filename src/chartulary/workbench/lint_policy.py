@@ -816,12 +816,12 @@ def _code_days(world: World) -> Iterator[tuple[str, str, str, list[str], Period,
 
 @rule("error")
 def code_never_valid(world: World) -> Iterator[Fault]:
-    """A provision requires a code that is valid on none of its days.
+    """A provision requires, or is about, codes that are valid on none of its days.
 
     A code has days on which it may be billed (`cod:validity`). Required outside of them, it can be sent by nobody:
-    the rule makes every claim wrong.
+    the rule makes every claim wrong. A rule about such codes alone is never looked at on a claim that is right.
 
-    Solution: Require the code that is valid on those days (`cod:replaces` tells it), or mend the days.
+    Solution: Name the code that is valid on those days (`cod:replaces` tells it), or mend the days.
 
     Example:
         :old-code
@@ -845,6 +845,21 @@ def code_never_valid(world: World) -> Iterator[Fault]:
             yield _code_fault(
                 world, provision, named, criterion, codes, period, "on none of the days of this provision"
             )
+    for provision in world.here(POL.Provision):
+        about = world.names(provision, POL.about)
+        spans = [_valid_days(world, code, provision) for code in about]
+        period = periods(world)[provision]
+        if about and not period.empty and all(spans):
+            known = [span for several in spans for span in several or ()]
+            if all(last < period.possible_from or first > period.possible_until for first, last in known):
+                days = "; ".join(dict.fromkeys(_days(*span) for span in known))
+                yield Fault(
+                    provision,
+                    POL.about,
+                    about[0],
+                    message=f"It is about {', '.join(map(world.name, about))}, valid on none of its days",
+                    hint=f"it holds {_days(period.possible_from, period.possible_until)}, and the codes {days}",
+                )
 
 
 @rule("warning")

@@ -19,6 +19,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 import pyoxigraph as ox
 
+from chartulary.register import data_folder
 from chartulary.terms import COD, IS_PART_OF, LABEL, POL, ROOT, SKOS, TYPE
 from chartulary.workbench.lint_files import DATA, OWL, RDF, RDFS, XSD, Term, TurtleFile, World
 
@@ -169,8 +170,9 @@ def empty_file(world: World) -> Iterator[Fault]:
     Example:
         # Nothing but this comment.
     """
+    prefixes = data_folder("ontology") / "prefixes.ttl"
     for file in world.checked:
-        if not file.fault and not file.about:
+        if not (file.fault or file.about or file.path.resolve() == prefixes.resolve()):
             yield Fault("", file=file, line=1, message="The file has no statement")
 
 
@@ -238,8 +240,10 @@ def _standard_terms() -> dict[str, frozenset[str]]:
     from rdflib.namespace import SKOS as SKOS_
 
     spaces = (RDF_, RDFS_, OWL_, SKOS_, DCTERMS, PROV, SH, XSD)
+    # What is a keyword of Python, such as sh:class, is no attribute.
     return {
-        str(space): frozenset(str(term) for term in dir(space) if str(term).startswith(str(space))) for space in spaces
+        str(space): frozenset({*map(str, dir(space)), *(str(space) + name for name in getattr(space, "_extras", ()))})
+        for space in spaces
     }
 
 
@@ -529,7 +533,7 @@ def defined_twice(world: World) -> Iterator[Fault]:
     """
     for file in world.checked:
         for subject, said in file.about.items():
-            if TYPE not in said or subject.startswith("_:"):
+            if TYPE not in said or subject.startswith("_:") or _namespace(subject) in standard_terms():
                 continue
             others = [other for other in world.homes[subject] if other is not file and TYPE in other.about[subject]]
             # Where both are checked, the second in the order of files is told.
