@@ -10,12 +10,13 @@ DEMO := demo/outpatient.837 demo/professional.837 demo/office-visit.fhir.json de
 ASK := $(BIN)/chartulary ask requirements --code 38228 --payer medicare --setting outpatient
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint wheel clean
+.PHONY: help demo test lint docs wheel clean
 
 help:
 	@echo 'make demo    hold the claims of demo/ against the register, then ask it what 38228 required'
 	@echo 'make test    run every test'
 	@echo 'make lint    ruff and mypy'
+	@echo 'make docs    build the documentation into site/, to be read from the disk or a server'
 	@echo 'make wheel   build dist/*.whl'
 	@echo 'make clean   remove .venv and what the others made'
 
@@ -40,11 +41,16 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+# The variable keeps an advertisement of Material's out of the output.
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo 'open site/index.html'
+
 wheel: $(VENV)/.installed-dev
 	$(BIN)/python -m build --wheel
 
 clean:
-	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # --- Installing -------------------------------------------------------------------------------------------------------
 # The package is installed editable: only a change of pyproject.toml installs again.
@@ -72,4 +78,10 @@ $(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
 	@echo 'installing into $(VENV), with what the tests need'
 	@$(PIP) install --upgrade 'pip>=25.1'
 	@$(PIP) install --editable . --group dev
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-docs: pyproject.toml | $(VENV)/bin/python
+	@echo 'installing into $(VENV), with what the documentation needs'
+	@$(PIP) install --upgrade 'pip>=25.1'
+	@$(PIP) install --editable . --group docs
 	@touch $@ $(VENV)/.installed

@@ -266,8 +266,8 @@ BADLY_WRITTEN = (
 )
 ELSEWHERE = (
     "2025-05-15.ttl",
-    "PREFIX :          <https://w3id.org/chartulary/",
-    "PREFIX :          <https://policies.example/",
+    "PREFIX :               <https://w3id.org/chartulary/",
+    "PREFIX :               <https://policies.example/",
 )
 NOT_IN_SUITE = ("suite.toml", '    { line = 0, provision = "senior-follows-Medicare", outcome = "info" },\n', "")
 

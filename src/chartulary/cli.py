@@ -307,7 +307,7 @@ def export(as_known_on: KnownOn = None, policies: Policies = None, output: Outpu
 
     snapshot = Register.load(policies=policies, cache=_cache()).snapshot(as_known_on=as_known_on)
     with _writing(output) as console:
-        _print(console, "\n".join(sorted(snapshot.prepared.triples.decode().splitlines())))
+        _print(console, "\n".join(sorted(snapshot.triples.decode().splitlines())))
 
 
 @app.command()

@@ -266,9 +266,9 @@ def _cited_lines(row: Mapping[str, Any]) -> Iterator[Text]:
 
 
 def _change_line(change: Change) -> Text:
-    published = _published(_span(change.published_earliest, change.published_latest))
+    since = published(_span(change.published_earliest, change.published_latest))
     day = change.effective_from or f"some day of {_span(change.effective_earliest, change.effective_latest)}"
-    return _changed(change.label, day, f"by {change.document}, published {published}")
+    return _changed(change.label, day, f"by {change.document}, published {since}")
 
 
 def _changed(label: str, day: object, how: str) -> Text:
@@ -310,9 +310,21 @@ def _span(earliest: date | None, latest: date | None) -> str:
     return str(earliest) if earliest and earliest == latest else f"{earliest or '..'}/{latest or '..'}"
 
 
-def _published(interval: str) -> str:
+def published(interval: str) -> str:
     """An ISO 8601 interval in words: ``../D`` has no stated beginning."""
     return f"by {interval[3:]}" if interval.startswith("../") else interval
+
+
+def period(row: Mapping[str, Any]) -> str:
+    """The days of service on which a provision holds, in words; bounds are said where no source gives the day."""
+    text = f"from {row.get('effective_from') or '(no start stated)'}"
+    if row.get("effective_latest"):
+        text += f" (at the latest {row['effective_latest']})"
+    if row.get("effective_until") or row.get("ends_earliest"):
+        text += f" until {row.get('effective_until') or '(no end stated)'}"
+    if row.get("ends_earliest"):
+        text += f" (at the earliest {row['ends_earliest']})"
+    return text
 
 
 def _rule(row: Mapping[str, Any]) -> RenderableType:
@@ -327,17 +339,10 @@ def _rule(row: Mapping[str, Any]) -> RenderableType:
             inner.append(Text(f"{word}: {said}", style="dim"))
     if row.get("certainty") == "maybe":
         inner.append(Text("maybe: the sources leave open whether it held on that day, or was known", style="yellow"))
-    period = f"from {row.get('effective_from') or '(no start stated)'}"
-    if row.get("effective_latest"):
-        period += f" (at the latest {row['effective_latest']})"
-    if row.get("effective_until") or row.get("ends_earliest"):
-        period += f" until {row.get('effective_until') or '(no end stated)'}"
-    if row.get("ends_earliest"):
-        period += f" (at the earliest {row['ends_earliest']})"
     where = f"; {row['scope_label']}" if row.get("scope_label") else ""
-    inner.append(Text(f"{period}{where}", style="dim"))
+    inner.append(Text(f"{period(row)}{where}", style="dim"))
     extra = f", implemented {row['implemented_on']}" if row.get("implemented_on") else ""
-    inner.append(Text(f"{row['policy_label']} (published {_published(row['published_on'])}{extra})", style="dim"))
+    inner.append(Text(f"{row['policy_label']} (published {published(row['published_on'])}{extra})", style="dim"))
     inner.extend(_cited_lines(row))
     if row["kind"] != "change":
         for change in row.get("changed_by", ()):
@@ -345,7 +350,7 @@ def _rule(row: Mapping[str, Any]) -> RenderableType:
                 _changed(
                     change["change"],
                     change["change_from"],
-                    f"published {_published(change['change_published'])}",
+                    f"published {published(change['change_published'])}",
                 )
             )
     return Group(*lines, Padding(Group(*inner), (0, 0, 0, 2)))

@@ -51,8 +51,6 @@ class Prepared:
     """What is cited, and by which provisions, whenever it was published."""
     rules: tuple[Rule, ...]
     program: Program
-    triples: bytes
-    """The snapshot as N-Triples."""
 
 
 class Snapshot:
@@ -99,19 +97,20 @@ class Snapshot:
         return made
 
     def _prepared(self) -> Prepared:
-        from chartulary.compiler.algebra import read_rules
-
         facts = from_graph(self.graph)
-        rules = tuple(read_rules(self.register.shapes))
-        whole = from_graph(self.register.whole)
-        told = (POL.cites, IS_PART_OF, LABEL, POL.ambiguity, POL.verificationStatus, POL.section, POL.quote)
+        if self._cache:
+            _ = self.triples  # while the graph is there: a later run may ask, and would have to fold it again
         return Prepared(
             facts=facts,
-            statements=Facts({predicate: whole.relations.get(predicate, {}) for predicate in told}),
-            rules=rules,
-            program=compile_rules(rules, facts, shared=SHARED),
-            triples=self.graph.serialize(format="nt", encoding="utf-8"),
+            statements=self.register.statements,
+            rules=self.register.rules,
+            program=compile_rules(self.register.rules, facts, shared=SHARED),
         )
+
+    @cached_property
+    def triples(self) -> bytes:
+        """The snapshot as N-Triples."""
+        return self._kept("triples", bytes, lambda: self.graph.serialize(format="nt", encoding="utf-8"))
 
     @cached_property
     def facts(self) -> Facts:
@@ -157,7 +156,7 @@ class Snapshot:
         import pyoxigraph
 
         store = pyoxigraph.Store()
-        store.bulk_load(self.prepared.triples, format=pyoxigraph.RdfFormat.N_TRIPLES, lenient=True)
+        store.bulk_load(self.triples, format=pyoxigraph.RdfFormat.N_TRIPLES, lenient=True)
         return store
 
     def ask(self, question: str, /, *, endpoint: str | None = None, **parameters: str | date) -> Answer:
@@ -212,20 +211,31 @@ class Register:
         self.revision = revision
         """Names the content: the same files give the same revision, on any machine."""
         self._cache = cache
+        self._contents: Mapping[str, bytes] = {}
+        self._like: Register | None = None
         self._snapshots: dict[tuple[date | None, Unknown], Snapshot] = {}
 
     @classmethod
-    def load(cls, *, policies: Path | None = None, cache: Path | None = None) -> Register:
+    def load(
+        cls,
+        *,
+        policies: Path | None = None,
+        cache: Path | None = None,
+        ground: Path | None = None,
+        like: Register | None = None,
+    ) -> Register:
         """Reads the shipped register, and a folder of the user's own policies on top of it.
 
-        ``cache`` is a folder that keeps what was prepared for later runs; what is kept is not parsed again.
+        ``cache`` is a folder that keeps what was prepared for later runs; what is kept is not parsed again. ``ground``
+        is a folder of policies to read in place of the shipped ones. What is the same in ``like`` is taken from there.
 
         Raises:
             ChartularyError: a file is missing or is not Turtle; says which file, where and why.
         """
-        folders = [data_folder("policies"), *([policies] if policies else [])]
+        folders = [ground or data_folder("policies"), *([policies] if policies else [])]
         digest = hashlib.sha256()
         files: dict[str, list[Path]] = {}
+        contents: dict[str, bytes] = {}
         for folder in folders:
             if not folder.is_dir():
                 raise ChartularyError(f"{folder}: no such folder of policies")
@@ -233,13 +243,20 @@ class Register:
                 name = path.relative_to(folder).with_suffix("").as_posix()
                 # A user's file may bear the name of a shipped one (payers.ttl): it adds to it.
                 files.setdefault(f"{ROOT}policy/{name}", []).append(path)
-                digest.update(name.encode() + b"\0" + path.read_bytes())
+                content = name.encode() + b"\0" + path.read_bytes()
+                digest.update(content)
+                iri = f"{ROOT}policy/{name}"
+                contents[iri] = hashlib.sha256(contents.get(iri, b"") + content).digest()
         queries = load_queries(data_folder("queries"))
         for query in queries.values():
             digest.update(f"{query.name}.rq\0{query.text}".encode())
         for path in _shape_files():
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
         register = cls(None, None, queries, digest.hexdigest()[:16], paths=files, cache=Cache(cache) if cache else None)
+        register._contents = contents
+        if like is not None:
+            register._like = like
+            register.shapes, register.rules = like.shapes, like.rules
         register._read()
         return register
 
@@ -257,9 +274,13 @@ class Register:
         """Every policy file's graph, by its IRI."""
         from rdflib import Graph, URIRef
 
-        files = {URIRef(iri): Graph() for iri in self._paths}
-        for iri, graph in files.items():
-            for path in self._paths[str(iri)]:
+        files = {}
+        for iri, paths in self._paths.items():
+            if self._like and self._like._contents.get(iri) == self._contents[iri]:
+                files[URIRef(iri)] = self._like.files[URIRef(iri)]
+                continue
+            graph = files[URIRef(iri)] = Graph(store="SimpleMemory")
+            for path in paths:
                 graph += _parse(path)
         return files
 
@@ -282,6 +303,32 @@ class Register:
         for content in self.files.values():
             whole += content
         return whole
+
+    @cached_property
+    def provisions(self) -> frozenset[str]:
+        """The names of every provision and amendment, whenever published."""
+        from rdflib import RDF, URIRef
+
+        return frozenset(
+            str(node)
+            for graph in self.files.values()
+            for kind in (POL.Provision, POL.Amendment)
+            for node in graph.subjects(RDF.type, URIRef(kind))
+        )
+
+    @cached_property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules in their normal form."""
+        from chartulary.compiler.algebra import read_rules
+
+        return tuple(read_rules(self.shapes))
+
+    @cached_property
+    def statements(self) -> Facts:
+        """What is cited, and by which provisions, whenever it was published."""
+        whole = from_graph(self.whole)
+        told = (POL.cites, IS_PART_OF, LABEL, POL.ambiguity, POL.verificationStatus, POL.section, POL.quote)
+        return Facts({predicate: whole.relations.get(predicate, {}) for predicate in told})
 
     def snapshot(self, *, as_known_on: date | None = None, unknown: Unknown = "review") -> Snapshot:
         """What was known on a day (None: all that the register holds); folded once and kept."""

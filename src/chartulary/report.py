@@ -464,6 +464,20 @@ class Reader:
         ]
         return bool(periods) and all(f and u and f <= first and last <= u for f, u in periods)
 
+    # --- What is said of a thing, whatever the claim ------------------------------------------------------------------
+
+    def label(self, node: str) -> str:
+        """What a thing of the register is called."""
+        return self._label(node)
+
+    def cites(self, node: str) -> tuple[Citation, ...]:
+        """The sentences that a provision, an amendment or a version rests on."""
+        return self._cites(self._snapshot.objects(node, POL.cites))
+
+    def changes(self, provision: str) -> tuple[Change, ...]:
+        """The amendments that end a provision."""
+        return self._provisions[provision].changed_by
+
     # --- Citations ----------------------------------------------------------------------------------------------------
 
     def _change(self, amendment: str) -> Change:

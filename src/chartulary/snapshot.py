@@ -34,6 +34,7 @@ _STARTS_AND_ENDS = (
     "endsEarliest",
     "endsLatest",
 )
+_PUBLISHED = (POL.publishedOn, POL.publishedEarliest, POL.publishedLatest)
 _PERIOD = ("possibleFrom", "certainFrom", "certainUntil", "possibleUntil")
 _LEAST, _MOST = Literal(-(10**17)), Literal(10**17)
 # Criteria that look for something among a claim's records, and where they name it.
@@ -61,10 +62,11 @@ def fold(files: Mapping[URIRef, Graph], *, as_known_on: date | None, unknown: Un
     have been published by then (its publication is known within bounds only) shows, but nothing in it is certain.
     """
     knowledge = _knowledge(files, as_known_on)
-    graph = Graph()
+    graph = Graph(store="SimpleMemory")  # half as slow as rdflib's default, which keeps contexts
+    hidden = {node for node, state in knowledge.items() if state == "unknown"}
     for content in files.values():
         for s, p, o in content:
-            if knowledge.get(s) != "unknown" and knowledge.get(o) != "unknown":
+            if not hidden or (s not in hidden and o not in hidden):
                 graph.add((s, p, o))
     doubtful = {node for node, state in knowledge.items() if state == "maybe"}
     _inherit_days(graph)
@@ -98,8 +100,9 @@ def _knowledge(files: Mapping[URIRef, Graph], as_known_on: date | None) -> dict[
     for content in files.values():
         versions = list(content.subjects(RDF.type, POL.PolicyVersion))
         default = next((state for v in versions if (state := judge(content, v))), None)
+        dated = {subject for name in _PUBLISHED for subject in content.subjects(name)}
         for subject in set(content.subjects()):
-            state = judge(content, subject) or default
+            state = (judge(content, subject) if subject in dated else None) or default
             if state and state != "known":
                 states[subject] = state
             if state and (subject, RDF.type, POL.Source) in content:

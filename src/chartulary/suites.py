@@ -1,32 +1,37 @@
-"""Suites: the claims beside a policy, and exactly what each of them must give.
+"""Suites: the claims beside a policy and exactly what each of them must give, and the questions that it must answer.
 
 A policy's folder holds ``suite.toml`` and ``claims/``. The suite lists each claim with its outcome and all of its
-findings: one finding too many is as much a fault as one too few.
+findings: one finding too many is as much a fault as one too few. Of a question it lists every provision of its own
+policy that the answer has: so what no claim is held against is pinned too.
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
-from rdflib import RDF
-
+from chartulary.ask import Answer
 from chartulary.claim import Claim
 from chartulary.engines import EngineName
 from chartulary.errors import ChartularyError
-from chartulary.namespaces import POL, ROOT
 from chartulary.readers import read_claims
 from chartulary.register import Register
 from chartulary.report import ClaimOutcome, Outcome, Report
 from chartulary.snapshot import Unknown
+from chartulary.terms import ROOT
 
 _FIELDS = {"file", "as_known_on", "unknown", "outcome", "findings"}
 _FINDING_FIELDS = {"line", "provision", "outcome"}
+_QUESTION_FIELDS = {"ask", "with", "as_known_on", "answers"}
+_ANSWER_FIELDS = {"provision", "certainty"}
+
+Certainty: TypeAlias = Literal["certain", "maybe"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +58,57 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """A provision (or amendment) of the suite's own policy that an answer must list."""
+
+    provision: str
+    """As written: a name in the suite's own policy folder."""
+    certainty: Certainty
+    """``maybe`` where the answer says so; what answers say nothing of is certain."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A question of a suite."""
+
+    ask: str
+    """Name of a query: ``requirements``."""
+    parameters: Mapping[str, str]
+    as_known_on: date | None
+    answers: tuple[Listed, ...]
+
+    @property
+    def name(self) -> str:
+        """The question in words: ``requirements code=38228 dos=2025-06-26``."""
+        return " ".join([self.ask, *(f"{name}={value}" for name, value in self.parameters.items())])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Suite:
-    """The examples of one policy."""
+    """The examples and questions of one policy."""
 
     folder: Path
     name: str
     """The policy's folder inside the policies: ``medicare/ncd-110.24``."""
     examples: tuple[Example, ...]
+    questions: tuple[Question, ...] = ()
+
+    @property
+    def own(self) -> str:
+        """What the IRIs of the policy's own provisions begin with."""
+        return f"{ROOT}policy/{self.name}/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One thing that is not as the suite says."""
+
+    where: str
+    """The claim's file, or the question."""
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.text}"
 
 
 def find_suites(policies: Path) -> list[Suite]:
@@ -84,31 +133,55 @@ def read_suite(path: Path, policies: Path) -> Suite:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
         raise ChartularyError(f"{path}: not TOML: {fault}") from None
-    claims = content.pop("claim", None)
-    if content or not isinstance(claims, list) or not claims or not all(isinstance(claim, dict) for claim in claims):
-        raise ChartularyError(f"{path}: a suite is a list of [[claim]] and nothing else")
-    name = path.parent.relative_to(policies).as_posix()
-    examples = tuple(_example(claim, f"{path}: [[claim]] {number}") for number, claim in enumerate(claims, 1))
-    return Suite(folder=path.parent, name=name, examples=examples)
+    claims, questions = content.pop("claim", []), content.pop("question", [])
+    if content or not (claims or questions) or not all(_is_tables(entries) for entries in (claims, questions)):
+        raise ChartularyError(f"{path}: a suite is a list of [[claim]] and [[question]] and nothing else")
+    return Suite(
+        folder=path.parent,
+        name=path.parent.relative_to(policies).as_posix(),
+        examples=tuple(_example(claim, f"{path}: [[claim]] {number}") for number, claim in enumerate(claims, 1)),
+        questions=tuple(_question(each, f"{path}: [[question]] {number}") for number, each in enumerate(questions, 1)),
+    )
+
+
+def root_of(folder: Path) -> Path:
+    """The folder of policies that a policy's folder stands in, told by the files' own names; else the folder itself."""
+    place = folder.resolve()
+    for path in sorted(place.rglob("*.ttl")):
+        told = path.read_text(encoding="utf-8", errors="replace")
+        for name in dict.fromkeys(re.findall(rf"<{re.escape(ROOT)}policy/([^>#\s]+)[>#]", told)):
+            whole = path.with_suffix("").as_posix()
+            if whole.endswith(f"/{name}"):
+                return Path(whole.removesuffix(f"/{name}"))
+    return place
 
 
 def run(suite: Suite, register: Register, engine: EngineName = "auto") -> list[str]:
     """What differs from the suite, a sentence each; nothing where all is as it says."""
+    return [str(difference) for difference in differences(suite, register, engine)]
+
+
+def differences(suite: Suite, register: Register, engine: EngineName = "auto") -> list[Difference]:
+    """What differs from the suite, in its order; nothing where all is as it says."""
     listed = {example.file for example in suite.examples}
     files = (path for path in (suite.folder / "claims").rglob("*") if path.is_file())
     there = {path.relative_to(suite.folder).as_posix() for path in files}
-    differences = [f"{file}: not named in suite.toml" for file in sorted(there - listed)]
-    for example in suite.examples:
+    told = [Difference(where=file, text="not named in suite.toml") for file in sorted(there - listed)]
+    entries: list[Example | Question] = [*suite.examples, *suite.questions]
+    for entry in entries:
+        if isinstance(entry, Example):
+            where, found = _where(suite, entry), _of_claim(suite, entry, register, engine)
+        else:
+            where, found = entry.name, _of_question(suite, entry, register)
         try:
-            found = report(suite, example, register, engine)
-            differences += (f"{example.file}: {text}" for text in _differences(suite, example, register, found))
+            told += (Difference(where=where, text=text) for text in found)
         except ChartularyError as fault:
-            differences.append(f"{example.file}: {fault}")
-    return differences
+            told.append(Difference(where=where, text=str(fault)))
+    return told
 
 
-def report(suite: Suite, example: Example, register: Register, engine: EngineName = "auto") -> Report:
-    """The report on one example.
+def claim_of(suite: Suite, example: Example) -> Claim:
+    """The claim of an example.
 
     Raises:
         ChartularyError: the file is missing, or does not hold exactly one claim without problems.
@@ -122,10 +195,39 @@ def report(suite: Suite, example: Example, register: Register, engine: EngineNam
             raise ChartularyError(item.message)
     if len(items) != 1 or not isinstance(items[0], Claim):
         raise ChartularyError(f"{len(items)} claims, expected one")
-    return register.validate(items[0], as_known_on=example.as_known_on, unknown=example.unknown, engine=engine)
+    return items[0]
 
 
-def _differences(suite: Suite, example: Example, register: Register, got: Report) -> Iterator[str]:
+def report(suite: Suite, example: Example, register: Register, engine: EngineName = "auto") -> Report:
+    """The report on one example.
+
+    Raises:
+        ChartularyError: the file is missing, or does not hold exactly one claim without problems.
+    """
+    claim = claim_of(suite, example)
+    return register.validate(claim, as_known_on=example.as_known_on, unknown=example.unknown, engine=engine)
+
+
+def answer(question: Question, register: Register) -> Answer:
+    """The answer to a question of a suite.
+
+    Raises:
+        ChartularyError: there is no such question or parameter, or a value names nothing in the register.
+    """
+    return register.ask(question.ask, as_known_on=question.as_known_on, **question.parameters)
+
+
+def pinned(suite: Suite, found: Answer) -> frozenset[tuple[str, str]]:
+    """What a suite pins of an answer: each provision of its own policy, and whether it is certain."""
+    return frozenset(
+        (str(row["provision"]), str(row.get("certainty") or "certain"))
+        for row in found
+        if str(row.get("provision")).startswith(suite.own)
+    )
+
+
+def _of_claim(suite: Suite, example: Example, register: Register, engine: EngineName) -> Iterator[str]:
+    got = report(suite, example, register, engine)
     if got.outcome != example.outcome:
         yield f"outcome {got.outcome}, expected {example.outcome}"
     expected = Counter((resolve(f.provision, suite, register), f.line, f.outcome) for f in example.findings)
@@ -136,10 +238,31 @@ def _differences(suite: Suite, example: Example, register: Register, got: Report
         yield f"found {_words(suite, *finding)}, not expected"
 
 
+def _of_question(suite: Suite, question: Question, register: Register) -> Iterator[str]:
+    expected = {(resolve(each.provision, suite, register), str(each.certainty)) for each in question.answers}
+    found = pinned(suite, answer(question, register))
+    for provision, certainty in sorted(expected - found):
+        yield f"expected {certainty} {_short(suite, provision)}, not in the answer"
+    for provision, certainty in sorted(found - expected):
+        yield f"found {certainty} {_short(suite, provision)}, not expected"
+
+
+def _where(suite: Suite, example: Example) -> str:
+    """A file that is listed more than once is told apart by what makes it another example."""
+    if sum(other.file == example.file for other in suite.examples) == 1:
+        return example.file
+    known = f"as known on {example.as_known_on}" if example.as_known_on else ""
+    unknown = f"unknown {example.unknown}" if example.unknown != "review" else ""
+    told = ", ".join(filter(None, (known, unknown)))
+    return f"{example.file} ({told})" if told else example.file
+
+
 def _words(suite: Suite, provision: str, line: int, outcome: str) -> str:
-    own = f"{ROOT}policy/{suite.name}/"
-    name = provision.rpartition("#")[2] if provision.startswith(own) else provision.removeprefix(f"{ROOT}policy/")
-    return f"{outcome} {name} on {f'line {line}' if line else 'the claim'}"
+    return f"{outcome} {_short(suite, provision)} on {f'line {line}' if line else 'the claim'}"
+
+
+def _short(suite: Suite, iri: str) -> str:
+    return iri.rpartition("#")[2] if iri.startswith(suite.own) else iri.removeprefix(f"{ROOT}policy/")
 
 
 def resolve(name: str, suite: Suite, register: Register) -> str:
@@ -149,13 +272,10 @@ def resolve(name: str, suite: Suite, register: Register) -> str:
         ChartularyError: no provision has that name, or several in the suite's folder do.
     """
     named = f"{ROOT}policy/{name}" if "#" in name else f"#{name}"
-    folder = f"{ROOT}policy/" if "#" in name else f"{ROOT}policy/{suite.name}/"
-    fitting = [
-        str(provision)
-        for graph in register.files.values()
-        for provision in graph.subjects(RDF.type, POL.Provision)
-        if str(provision).startswith(folder) and str(provision).endswith(named)
-    ]
+    folder = f"{ROOT}policy/" if "#" in name else suite.own
+    if "#" in name and named in register.provisions:
+        return named
+    fitting = [iri for iri in register.provisions if iri.startswith(folder) and iri.endswith(named)]
     if not fitting:
         raise ChartularyError(f"suite.toml expects '{name}', which is no provision")
     if len(fitting) > 1:
@@ -189,6 +309,38 @@ def _finding(finding: dict[str, Any], where: str) -> Expected:
         raise ChartularyError(f"{where}: a finding has a provision's name and a line's number (none for the claim)")
     outcome = _one_of(finding.get("outcome"), Outcome, f"{where}: outcome of {provision}")
     return Expected(provision=provision, line=line, outcome=outcome)
+
+
+def _question(question: dict[str, Any], where: str) -> Question:
+    _only(question, _QUESTION_FIELDS, where)
+    known, parameters, answers = question.get("as_known_on"), question.get("with", {}), question.get("answers")
+    if not isinstance(question.get("ask"), str):
+        raise ChartularyError(f"{where}: ask is missing: the name of a question (chartulary ask --list)")
+    if known is not None and type(known) is not date:
+        raise ChartularyError(f"{where}: as_known_on is a day without quotes (year-month-day)")
+    if not isinstance(parameters, dict) or not all(isinstance(each, str | date) for each in parameters.values()):
+        raise ChartularyError(f"{where}: with holds the question's parameters: {{ dos = year-month-day, code = '…' }}")
+    if not isinstance(answers, list) or not all(isinstance(each, dict) for each in answers):
+        raise ChartularyError(f"{where}: answers is a list of {{ provision, certainty }}, empty where there are none")
+    return Question(
+        ask=question["ask"],
+        parameters={name: str(value) for name, value in parameters.items()},
+        as_known_on=known,
+        answers=tuple(_listed(each, where) for each in answers),
+    )
+
+
+def _listed(entry: dict[str, Any], where: str) -> Listed:
+    _only(entry, _ANSWER_FIELDS, where)
+    provision = entry.get("provision")
+    if not isinstance(provision, str):
+        raise ChartularyError(f"{where}: an answer has a provision's name")
+    certainty = _one_of(entry.get("certainty", "certain"), Certainty, f"{where}: certainty of {provision}")
+    return Listed(provision=provision, certainty=certainty)
+
+
+def _is_tables(entries: object) -> bool:
+    return isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
 
 
 def _only(table: dict[str, Any], fields: set[str], where: str) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import CodeType
 from typing import Any, TypeAlias
 
 from chartulary.compiler.plan import Index, Plan, inverse, is_bound
@@ -34,6 +36,20 @@ class Program:
 
     source: str
     tables: Mapping[str, object]
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    """Predicates, each with the number in the names of its tables."""
+
+    def over(self, changed: Mapping[str, Relation]) -> Program:
+        """The same rules over a snapshot of which some relations differ.
+
+        Nothing may be in those that would have rules hold which could not before: of a kind, say, that had no instance.
+        """
+        tables = dict(self.tables)
+        for predicate, relation in changed.items():
+            n = self.numbers.get(predicate)
+            if f"S{n}" in tables:
+                tables[f"S{n}"], tables[f"T{n}"] = relation, inverse(relation)
+        return Program(self.source, tables, self.numbers)
 
     def prepare(self) -> Run:
         space: dict[str, Any] = {
@@ -43,9 +59,14 @@ class Program:
             "_inverse": inverse,
             "_text": _text,
         }
-        exec(compile(self.source, "<rules>", "exec"), space)
+        exec(_code(self.source), space)
         run: Run = space["run"]
         return run
+
+
+@lru_cache(maxsize=16)
+def _code(source: str) -> CodeType:
+    return compile(source, "<rules>", "exec")
 
 
 def compile_rules(rules: Sequence[Rule], snapshot: Facts, *, shared: Collection[str]) -> Program:
@@ -107,7 +128,7 @@ class _Compiler:
             else:
                 heading.append(f"    f{n} = stated.get({predicate!r}, {{}})")
         ending = ", ".join(f"{p!r}: f{self._numbers[p]}" for p in self._plan.derived)
-        return Program("\n".join([*heading, *self._lines, f"    return {{{ending}}}\n"]), self._tables)
+        return Program("\n".join([*heading, *self._lines, f"    return {{{ending}}}\n"]), self._tables, self._numbers)
 
     # --- Relations ----------------------------------------------------------------------------------------------------
 

@@ -1,1 +1,1 @@
-"""What policy authors work with."""
+"""What policy authors work with: linter, formatter, suites and mutants, differences, skeletons, watching."""
