@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,7 @@ from chartulary.workbench.lint_formats import write
 from chartulary.workbench.lint_rules import Rule
 
 BASE = Path(__file__).resolve().parents[1]
-BROKEN = sorted((BASE / "tests" / "broken").glob("*.ttl"))
+BROKEN = tomllib.loads((BASE / "tests" / "data" / "lint" / "broken.toml").read_text(encoding="utf-8"))
 SOURCES = BASE.parent / "shared" / "corpus" / "sources"
 PREFIXES = "".join(
     line + "\n"
@@ -173,21 +174,13 @@ def test_each_rule_has_a_page(rule: Rule) -> None:
 # --- Broken files -----------------------------------------------------------------------------------------------------
 
 
-def expected(path: Path) -> list[tuple[int, str]]:
-    """Lines and rules as the file's first line (in any encoding) has them: ``# 12 unknown-term, 14 syntax``."""
-    first = path.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode("ascii")
-    return [(int(line), rule) for line, rule in re.findall(r"(\d+) ([a-z-]+)", first)]
-
-
-@pytest.mark.parametrize("path", BROKEN, ids=lambda path: path.stem)
-def test_a_broken_file_gets_the_right_rule_on_the_right_line(path: Path) -> None:
-    found = [(finding.line, finding.rule) for finding in lint([path]).findings]
-    assert found == expected(path)
-    assert found
-
-
-def test_there_are_enough_broken_files() -> None:
-    assert len(BROKEN) >= 40
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_file_gets_the_right_rule_on_the_right_line(name: str, meadow: Path, good: str) -> None:
+    fault = BROKEN[name]
+    assert good.count(fault["old"]) == 1
+    path = meadow / "2025-05-15.ttl"
+    path.write_text(good.replace(fault["old"], fault["new"]), encoding="utf-8")
+    assert [f"{finding.line} {finding.rule}" for finding in lint([path]).findings] == fault["found"] != []
 
 
 def test_the_file_that_they_come_from_is_right(good: str, tmp_path: Path) -> None:

@@ -147,6 +147,37 @@ def never_in_force(world: World) -> Iterator[Fault]:
                 )
 
 
+@rule("warning")
+def far_off_day(world: World) -> Iterator[Fault]:
+    """A day lies more than ten years after its version was published.
+
+    A payer announces what holds soon. A day in another century is most often a slip of the finger: the rule waits
+    for it, and nobody is told.
+
+    Solution: Compare the day with the source.
+
+    Example:
+        :kx-ends-in-2205
+            a pol:Amendment ;
+            rdfs:label "KX is no longer required"@en ;
+            pol:ends :rule ;
+            pol:effectiveFrom "2205-06-26"^^xsd:date ;
+            pol:cites stmt:mm14204.kx.removed .
+    """
+    for thing in world.here(POL.Provision, POL.Amendment, POL.PolicyVersion):
+        published = _published(world, thing.partition("#")[0])
+        for name in (*_DAYS, "implementedOn"):
+            day = world.day(thing, POL[name])
+            if day and published > date.min and day.year > published.year + 10:
+                yield Fault(
+                    thing,
+                    POL[name],
+                    world.objects(thing, POL[name])[0],
+                    message=f"{day} lies {day.year - published.year} years after its version was published",
+                    hint=f"that was on {published}",
+                )
+
+
 @rule("error")
 def already_ended(world: World) -> Iterator[Fault]:
     """An amendment ends what has ended.

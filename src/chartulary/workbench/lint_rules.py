@@ -540,12 +540,13 @@ def defined_twice(world: World) -> Iterator[Fault]:
             if others and all(
                 other not in world.checked or world.checked.index(other) < world.checked.index(file) for other in others
             ):
-                where = ", ".join(f"{near_end(other.path)}:{other.place(subject)[0]}" for other in others)
+                where = ", ".join(f"{near_end(other.path)}:{other.place(subject)[0]}" for other in others[:3])
+                more = f" and {len(others) - 3} more" if len(others) > 3 else ""
                 yield Fault(
                     subject,
                     file=file,
                     message=f"{world.name(subject)} is defined elsewhere as well",
-                    hint=f"it stands in {where}",
+                    hint=f"it stands in {where}{more}",
                 )
         if not file.fault:
             for subject, line in file.repeated():
