@@ -214,7 +214,7 @@ def criteria_of_the_table() -> Graph:
     text = "\n".join(re.findall(r"^PREFIX .*", prefixes, re.MULTILINE))
     for kind, cell in KINDS:
         said = " ".join(re.findall(r"`([^`]*)`", cell))
-        text += f'\nclm:example-{kind} a pol:{kind} ; rdfs:label "example" ; {said} .'
+        text += f'\nclm:example-{kind} a pol:{kind} ; rdfs:label "example"@en ; {said} .'
     return Graph().parse(data=text, format="turtle")
 
 
