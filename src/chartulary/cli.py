@@ -358,6 +358,48 @@ def compile_rules(
         _print(console, script.write(snapshot, dialect=dialect.value))
 
 
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on; any but this machine's own needs a token.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")] = 8000,
+    token: Annotated[
+        Path | None, typer.Option("--token-file", metavar="FILE", help="Callers must show the token in this file.")
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Let in whoever reaches the port, from wherever.")
+    ] = False,
+    query_seconds: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0.1, help="The longest time that a SPARQL query may take.")
+    ] = 10.0,
+    query_rows: Annotated[
+        int, typer.Option(metavar="ROWS", min=1, help="The most rows of an answer to a SPARQL query.")
+    ] = 100_000,
+    policies: Policies = None,
+) -> None:
+    """Serve an API, a SPARQL endpoint and pages to explore, until interrupted."""
+    try:
+        from chartulary.service.settings import Settings, is_loopback, read_token
+        from chartulary.service.start import run
+    except ImportError as fault:
+        raise ChartularyError(f"serve needs {fault.name}: pip install 'chartulary[serve]'") from None
+
+    if not (is_loopback(host) or token or insecure):
+        raise ChartularyError(f"{host} can be reached from elsewhere: give --token-file FILE, or --insecure")
+    run(
+        Settings(
+            host=host,
+            port=port,
+            policies=policies,
+            cache=_cache(),
+            token=read_token(token) if token else None,
+            query_seconds=query_seconds,
+            query_rows=query_rows,
+        )
+    )
+
+
 commands.add_to(app)
 
 

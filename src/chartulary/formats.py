@@ -86,18 +86,22 @@ def run_json(
 
 def dump(value: object) -> str:
     """JSON text, indented; days as yyyy-mm-dd."""
-    return msgspec.json.format(_encoded(value), indent=2).decode()
+    return msgspec.json.format(encoded(value), indent=2).decode()
 
 
-def line_json(item: Report | Problem, *, key: str | None = None) -> bytes:
-    """A line of JSON Lines: a problem, or a report with what it was made by and a ``key`` that names its claim."""
+def line_json(item: Report | Problem, *, key: str | None = None, **more: object) -> bytes:
+    """A line of JSON Lines: a problem, or a report with what it was made by and a ``key`` that names its claim.
+
+    ``more`` stands in the line as well.
+    """
     if isinstance(item, Problem):
-        return _encoded({"problem": item})
+        return encoded({**more, "problem": item})
     made_by = {name: getattr(item, name) for name in _MADE_BY}
-    return _encoded({**({"key": key} if key else {}), **made_by, **_told(item)})
+    return encoded({**({"key": key} if key else {}), **more, **made_by, **_told(item)})
 
 
-def _encoded(value: object) -> bytes:
+def encoded(value: object) -> bytes:
+    """JSON in one line; days as yyyy-mm-dd."""
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:  # half a surrogate pair, as JSON may bring it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -210,7 +211,8 @@ class Register:
         self.queries = queries
         self.revision = revision
         """Names the content: the same files give the same revision, on any machine."""
-        self._cache = cache
+        self.kept = cache
+        """What is kept on disk between runs; None keeps nothing."""
         self._contents: Mapping[str, bytes] = {}
         self._like: Register | None = None
         self._snapshots: dict[tuple[date | None, Unknown], Snapshot] = {}
@@ -263,11 +265,11 @@ class Register:
     def _read(self) -> None:
         """Parses every file, unless it is known that each can be."""
         key = f"{self.revision}-read"
-        if self._cache and self._cache.get(key):
+        if self.kept and self.kept.get(key):
             return
         _ = self.files, self.shapes
-        if self._cache:
-            self._cache.put(key, True)
+        if self.kept:
+            self.kept.put(key, True)
 
     @cached_property
     def files(self) -> Mapping[URIRef, Graph]:
@@ -305,6 +307,27 @@ class Register:
         return whole
 
     @cached_property
+    def days_of_change(self) -> tuple[date, ...]:
+        """The days on which what is known changes, in order: bounds of publication of anything in the register."""
+        key = f"{self.revision}-days"
+        kept = self.kept.get(key) if self.kept else None
+        if isinstance(kept, tuple):
+            return kept
+        told = from_graph(self.whole)
+        bounds = (told.relation(POL[name]) for name in ("publishedOn", "publishedEarliest", "publishedLatest"))
+        days = tuple(sorted({day for of in bounds for days in of.values() for day in days if isinstance(day, date)}))
+        if self.kept:
+            self.kept.put(key, days)
+        return days
+
+    def day_like(self, day: date | None) -> date | None:
+        """The first day on which as much was known as on this one; None where that is all that the register holds."""
+        days = self.days_of_change
+        if day is None or not days or day >= days[-1]:
+            return None
+        return days[bisect_right(days, day) - 1] if day >= days[0] else date.min
+
+    @cached_property
     def provisions(self) -> frozenset[str]:
         """The names of every provision and amendment, whenever published."""
         from rdflib import RDF, URIRef
@@ -334,7 +357,7 @@ class Register:
         """What was known on a day (None: all that the register holds); folded once and kept."""
         key = (as_known_on, unknown)
         if key not in self._snapshots:
-            self._snapshots[key] = Snapshot(self, *key, self._cache)
+            self._snapshots[key] = Snapshot(self, *key, self.kept)
         return self._snapshots[key]
 
     def validate(

@@ -695,7 +695,7 @@ class _Writer:
         escaped = _STRANGE.sub(lambda found: _ESCAPES.get(found.group()) or f"\\u{ord(found.group()):04X}", text)
         if "\n" in text:
             # Three in a row would end the text, and so would one at its end.
-            escaped = re.sub(r'"(?="")|"\Z', r"\"", escaped.replace('"""', r"\"\"\""))
+            escaped = re.sub(r'"""|"\Z', lambda found: found.group().replace('"', r"\""), escaped)
             escaped = f'"""{escaped}"""'
         else:
             escaped = '"' + escaped.replace('"', '\\"') + '"'
