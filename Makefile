@@ -10,12 +10,13 @@ DEMO := demo/outpatient.837 demo/professional.837 demo/office-visit.fhir.json de
 ASK := $(BIN)/chartulary ask requirements --code 38228 --payer medicare --setting outpatient
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs wheel clean
+.PHONY: help demo test lint audit docs wheel clean
 
 help:
 	@echo 'make demo    hold the claims of demo/ against the register, then ask it what 38228 required'
 	@echo 'make test    run every test'
-	@echo 'make lint    ruff and mypy'
+	@echo 'make lint    ruff, mypy, and the register by its own linter'
+	@echo 'make audit   known vulnerabilities of what is installed'
 	@echo 'make docs    build the documentation into site/, to be read from the disk or a server'
 	@echo 'make wheel   build dist/*.whl'
 	@echo 'make clean   remove .venv and what the others made'
@@ -40,6 +41,11 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/chartulary fmt --check policies ontology shapes docs tests/data/questions tests/data/rdf
+	$(BIN)/chartulary lint policies
+
+audit: $(VENV)/.installed-dev
+	$(BIN)/python tools/audit.py
 
 # The variable keeps an advertisement of Material's out of the output.
 docs: $(VENV)/.installed-docs

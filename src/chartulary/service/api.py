@@ -13,6 +13,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from chartulary import formats
 from chartulary.claim import Claim
@@ -134,7 +135,7 @@ async def validate(
     if kind == LINES:
         acceptable(request, [LINES])
         decision = {"Chartulary-Register-Revision": service.register.revision}
-        return StreamingResponse(_lines(request, service, as_known_on, unknown), media_type=LINES, headers=decision)
+        return _WhileReading(_lines(request, service, as_known_on, unknown), media_type=LINES, headers=decision)
     form = acceptable(request, [JSON, FHIR, TURTLE, LINES])
     body = await request.body()
     decision = made_by(service, as_known_on, decision_id(service, as_known_on, unknown, body))
@@ -188,6 +189,13 @@ def _written(
         engine=reports[0].engine if reports else "",
     )
     return formats.encoded(whole)
+
+
+class _WhileReading(StreamingResponse):
+    """A stream made while the body still comes: Starlette's own would take in the rest of it, to see whether it ends."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.stream_response(send)
 
 
 async def _lines(
