@@ -408,3 +408,8 @@ def test_a_server_that_is_no_sparql_server(register: Register, endpoint: str) ->
     with pytest.raises(ChartularyError, match="no answer") as caught:
         ask(register, "2025-06-25", endpoint=endpoint.replace("/query", "/nothing"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ['"', "\\", '\\" } #', "\n", "\r\n", "😀", "\x7f", "\x00", "'''", "é"])
+def test_any_text_may_be_asked_for(register: Register, word: str) -> None:
+    assert register.ask("statements", about=word) is not None

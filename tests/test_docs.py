@@ -30,8 +30,10 @@ from pages.book import Book, Period  # noqa: E402
 from pages.timeline import Axis, Row, timeline  # noqa: E402
 
 GUIDES = [Document(path) for path in sorted((BASE / "docs").rglob("*.md"))]
-# The authors' guide has tests of its own, which run its examples.
-EXAMPLES = [(guide, text) for guide in GUIDES if guide.name != "authors.md" for text in guide.examples]
+# The guides of authors and of the service have tests of their own, which run their examples.
+EXAMPLES = [
+    (guide, text) for guide in GUIDES if guide.name not in ("authors.md", "service.md") for text in guide.examples
+]
 NCD = "policies/medicare/ncd-110.24.md"
 
 # --- Guides -----------------------------------------------------------------------------------------------------------

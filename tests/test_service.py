@@ -5,20 +5,25 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from examples import Document, check_example, title
 from fastapi.testclient import TestClient
 from rdflib import RDF, Graph
 from rdflib.namespace import SH
+from service import kept, server
 from typer.testing import CliRunner
 
 from chartulary.cli import app as command
 from chartulary.service.accept import choose
 from chartulary.service.app import create_app
 from chartulary.service.settings import Settings, read_token
+
+__all__ = ["kept", "server"]
 
 DEMO = Path(__file__).parents[1] / "demo"
 X12 = (DEMO / "outpatient.837").read_bytes()
@@ -147,6 +152,17 @@ def test_a_body_has_a_limit(client: TestClient) -> None:
     assert send(client, b"x" * 200_001).status_code == 413
     answer = client.post("/v1/validate", content=chunks())
     assert (answer.status_code, answer.json()) == (413, {"error": "the body is larger than 200,000 bytes"})
+
+
+def test_a_request_has_so_many_claims_and_a_claim_so_many_lines(client: TestClient) -> None:
+    claim = json.loads(CLAIM)
+    many = [{"id": str(number), "diagnoses": ["C83.30"]} for number in range(2001)]
+    line = {"code": "38228", "date_of_service": "2025-09-20"}
+    long = {**claim, "lines": [{**line, "number": number} for number in range(1, 1002)]}
+    answer = send(client, json.dumps(many).encode(), "application/json")
+    assert answer.status_code == 413 and "more than 2,000 claims" in answer.json()["error"]
+    answer = send(client, json.dumps(long).encode(), "application/json")
+    assert answer.status_code == 413 and "1,001 lines" in answer.json()["error"]
 
 
 # --- Lines ------------------------------------------------------------------------------------------------------------
@@ -295,8 +311,7 @@ def test_nothing_of_a_claim_is_logged(
     send(client, X12[:300])
     service: Any = client.app.state.service  # type: ignore[attr-defined]
     monkeypatch.setattr(service, "validate", lambda *_, **__: 1 / 0)
-    with TestClient(client.app, base_url="http://localhost", raise_server_exceptions=False) as other:
-        answer = send(other, X12)
+    answer = send(TestClient(client.app, base_url="http://localhost", raise_server_exceptions=False), X12)
     assert (answer.status_code, answer.json()) == (500, {"error": "this is a fault of the server, and was counted"})
     assert "ZeroDivisionError" in caplog.text
     assert "OP-0625" not in caplog.text and "Traceback" not in caplog.text
@@ -339,3 +354,13 @@ def test_a_token_is_long_enough(tmp_path: Path) -> None:
 )
 def test_content_negotiation(header: str | None, chosen: str | None) -> None:
     assert choose(header, ["a/a", "a/b", "b/b"]) == chosen
+
+
+GUIDE = Document(Path(__file__).parents[1] / "docs" / "service.md")
+
+
+@pytest.mark.parametrize("example", GUIDE.examples, ids=title)
+def test_example_of_the_guide(server: str, example: str) -> None:
+    if not shutil.which("curl"):
+        pytest.skip("no curl")
+    check_example(GUIDE, example.replace("localhost:8000", server.removeprefix("http://")), DEMO.parent)

@@ -309,3 +309,16 @@ def test_no_report_speaks_of_what_came_later(dos: date, on: date) -> None:
 def maybe_later(on: date) -> set[str]:
     """Statements of sources that may have been published by the day."""
     return {str(node) for node, known in EARLIEST.items() if known <= on}
+
+
+def test_days_between_publications_are_alike(register: Register) -> None:
+    days = register.days_of_change
+    assert date(2025, 12, 9) in days and date(2025, 12, 12) in days
+    assert register.day_like(None) is None
+    assert register.day_like(days[-1]) is None
+    assert register.day_like(date(2025, 12, 11)) == date(2025, 12, 9)
+    assert register.day_like(date(1900, 1, 1)) == date.min
+    for day in (date(2025, 9, 1), date(2025, 12, 11), days[0] - timedelta(days=1), days[-1] + timedelta(days=9)):
+        like = register.day_like(day)
+        folded = [set(fold(register.files, as_known_on=each)) for each in (day, like)]
+        assert folded[0] == folded[1]

@@ -370,10 +370,23 @@ def test_a_sort_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nothing_is_left_behind_by_a_sort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    items = read_table(csv_of([{"claim_id": c, "hcpcs_code": "38228"} for c in "ABA"]), source="f")
+    table, scratch = tmp_path / "claims.csv", tmp_path / "scratch"
+    scratch.mkdir()
+    table.write_bytes(csv_of([{"claim_id": c, "hcpcs_code": "38228"} for c in "ABA"]))
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    items = read_table(table, source="f")
     assert isinstance(next(items), Claim)
     items.close()  # type: ignore[attr-defined]
+    assert list(scratch.iterdir()) == []
+
+
+def test_what_was_sent_is_not_sorted_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tables, "_SORT_MEMORY", "12MB")
+    ids = [f"claim-{row % 50_000}" for row in range(400_000)]
+    items = read_table(parquet_of({"claim_id": ids, "hcpcs_code": ["38228"] * len(ids)}), source="f")
+    assert "too large for memory" in str(next(items))
     assert list(tmp_path.iterdir()) == []
 
 

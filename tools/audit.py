@@ -24,7 +24,9 @@ def main() -> int:
         print(f"not audited: {(done.stderr.strip().splitlines() or ['pip-audit said nothing'])[-1]}")
         return 0
     audited = [package for package in installed if "vulns" in package]
-    print(f"{len(audited)} of {len(installed)} packages audited" + ("" if audited else ": nothing is known of any here"))
+    print(
+        f"{len(audited)} of {len(installed)} packages audited" + ("" if audited else ": nothing is known of any here")
+    )
     for package in audited:
         for fault in package["vulns"]:
             mended = ", ".join(fault["fix_versions"]) or "no version yet"

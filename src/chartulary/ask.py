@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 _VALUES = re.compile(r"VALUES\s*\(([^)]*)\)\s*\{[^}]*\}")
 _NESTED = re.compile(r"([\w-]+)\(([^)]*)\)")
-_KINDS = {
+KINDS = {
     "payer": POL.Payer,
     "setting": POL.Setting,
     "line-of-business": POL.LineOfBusiness,
@@ -29,6 +28,8 @@ _KINDS = {
     "policy": POL.Policy,
     "product": ROOT + "scheme/product",
 }
+"""What a parameter of a kind names: a class of things, or a code scheme."""
+_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
 _FIRST_DAY, _LAST_DAY = date.min.isoformat(), date.max.isoformat()
 
 
@@ -111,7 +112,7 @@ class Query:
                 raise ChartularyError(f"question '{self.name}' needs --{parameter.name} ({parameter.kind})")
             value = _term(parameter, text, coding)
             values[parameter.name] = value
-            named = parameter.kind == "code" or parameter.kind in _KINDS
+            named = parameter.kind == "code" or parameter.kind in KINDS
             terms[parameter.name] = f"<{value}>" if named else _literal(value, parameter.kind)
         names = _VALUES.search(self.text)
         if names is None:
@@ -236,7 +237,7 @@ def _term(parameter: Parameter, text: str | None, coding: Coding) -> str:
         if len(found) > 1:
             raise ChartularyError(f"--{parameter.name}: '{text}' is a code in several systems; give its IRI")
         return str(found[0])
-    if kind := _KINDS.get(parameter.kind):
+    if kind := KINDS.get(parameter.kind):
         thing = coding.named(kind, text)
         if thing is None:
             raise ChartularyError(
@@ -248,7 +249,9 @@ def _term(parameter: Parameter, text: str | None, coding: Coding) -> str:
 
 
 def _literal(value: str, kind: str) -> str:
-    text = json.dumps(value)
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise ChartularyError("half a surrogate pair is no text")
+    text = f'"{value.translate(_ESCAPES)}"'
     return f"{text}^^<http://www.w3.org/2001/XMLSchema#date>" if kind == "date" else text
 
 

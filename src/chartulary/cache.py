@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-_MOST_KEPT = 24
+_MOST_KEPT = 100
 _CHECK = hashlib.sha256().digest_size
 
 

@@ -77,6 +77,15 @@ class DialectChoice(StrEnum):
     bigquery = "bigquery"
 
 
+class ExportChoice(StrEnum):
+    """How the register is written for other stores."""
+
+    nt = "nt"
+    nq = "nq"
+    ttl = "ttl"
+    trig = "trig"
+
+
 class UnknownChoice(StrEnum):
     """What an unknown requirement gives."""
 
@@ -301,13 +310,20 @@ def ask(
 
 
 @app.command()
-def export(as_known_on: KnownOn = None, policies: Policies = None, output: Output = None) -> None:
-    """Write the register, as known on a day, as N-Triples for a SPARQL server of your own."""
+def export(
+    as_known_on: KnownOn = None,
+    format: Annotated[
+        ExportChoice, typer.Option("--format", "-f", help="How to write it; nq and trig have each file as well.")
+    ] = ExportChoice.nt,
+    policies: Policies = None,
+    output: Output = None,
+) -> None:
+    """Write the register, as known on a day, for a SPARQL server of your own."""
     from chartulary.register import Register
 
     snapshot = Register.load(policies=policies, cache=_cache()).snapshot(as_known_on=as_known_on)
     with _writing(output) as console:
-        _print(console, "\n".join(sorted(snapshot.triples.decode().splitlines())))
+        _print(console, snapshot.export(format.value).decode().rstrip("\n"))
 
 
 @app.command()

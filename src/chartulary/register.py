@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from chartulary.ask import Answer, Query, gather, load_queries, run_local, run_remote
 from chartulary.cache import Cache
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from chartulary.snapshot import Unknown
 
 _T = TypeVar("_T")
+ExportFormat = Literal["nt", "nq", "ttl", "trig"]
 _HERE = Path(__file__).resolve().parent
 
 
@@ -112,6 +113,45 @@ class Snapshot:
     def triples(self) -> bytes:
         """The snapshot as N-Triples."""
         return self._kept("triples", bytes, lambda: self.graph.serialize(format="nt", encoding="utf-8"))
+
+    @cached_property
+    def quads(self) -> bytes:
+        """Every file as it is written, without what was published later, in a graph of its name; as N-Quads."""
+        return self._kept("quads", bytes, self._quads)
+
+    def _quads(self) -> bytes:
+        import pyoxigraph
+
+        from chartulary.snapshot import published
+
+        store = pyoxigraph.Store()
+        for iri, graph in published(self.register.files, as_known_on=self.as_known_on):
+            content = graph.serialize(format="nt", encoding="utf-8")
+            name = pyoxigraph.NamedNode(str(iri))
+            store.load(content, format=pyoxigraph.RdfFormat.N_TRIPLES, to_graph=name, lenient=True)
+        return store.dump(format=pyoxigraph.RdfFormat.N_QUADS) or b""
+
+    def export(self, format: ExportFormat = "nt") -> bytes:
+        """The snapshot for any other store; ``nq`` and ``trig`` have the files as well, each in a graph of its name.
+
+        The same register gives the same bytes.
+        """
+        import pyoxigraph
+
+        from chartulary.turtle import shared_prefixes
+
+        lines = sorted(self.triples.splitlines())
+        if format in ("nq", "trig"):
+            lines += sorted(self.quads.splitlines(), key=lambda line: (line.rsplit(b" ", 2)[1], line))
+        text = b"\n".join(lines) + b"\n"
+        if format in ("nt", "nq"):
+            return text
+        quads = pyoxigraph.parse(text, pyoxigraph.RdfFormat.N_QUADS, lenient=True)
+        prefixes = dict(shared_prefixes())
+        if format == "trig":
+            return pyoxigraph.serialize(quads, format=pyoxigraph.RdfFormat.TRIG, prefixes=prefixes) or b""
+        triples = (quad.triple for quad in quads)
+        return pyoxigraph.serialize(triples, format=pyoxigraph.RdfFormat.TURTLE, prefixes=prefixes) or b""
 
     @cached_property
     def facts(self) -> Facts:
@@ -207,7 +247,8 @@ class Register:
             self.files = files
         if shapes is not None:
             self.shapes = shapes
-        self._paths = paths or {}
+        self.paths = paths or {}
+        """The files behind each graph, by its IRI: more than one where a user's file bears a shipped one's name."""
         self.queries = queries
         self.revision = revision
         """Names the content: the same files give the same revision, on any machine."""
@@ -277,7 +318,7 @@ class Register:
         from rdflib import Graph, URIRef
 
         files = {}
-        for iri, paths in self._paths.items():
+        for iri, paths in self.paths.items():
             if self._like and self._like._contents.get(iri) == self._contents[iri]:
                 files[URIRef(iri)] = self._like.files[URIRef(iri)]
                 continue
@@ -314,8 +355,11 @@ class Register:
         if isinstance(kept, tuple):
             return kept
         told = from_graph(self.whole)
-        bounds = (told.relation(POL[name]) for name in ("publishedOn", "publishedEarliest", "publishedLatest"))
-        days = tuple(sorted({day for of in bounds for days in of.values() for day in days if isinstance(day, date)}))
+        exact, first, last = (told.relation(POL[f"published{name}"]) for name in ("On", "Earliest", "Latest"))
+        found = {day for bound in (exact, first, last) for days in bound.values() for day in days}
+        if first.keys() - last.keys() - exact.keys():
+            found.add(date.max)  # it may come out on any day yet
+        days = tuple(sorted(day for day in found if isinstance(day, date)))
         if self.kept:
             self.kept.put(key, days)
         return days

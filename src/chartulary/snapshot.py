@@ -82,6 +82,18 @@ def fold(files: Mapping[URIRef, Graph], *, as_known_on: date | None, unknown: Un
     return graph
 
 
+def published(files: Mapping[URIRef, Graph], *, as_known_on: date | None) -> Iterator[tuple[URIRef, Graph]]:
+    """Each file as it is written, without what was published later; not those of which nothing is left."""
+    hidden = {node for node, state in _knowledge(files, as_known_on).items() if state == "unknown"}
+    for iri, content in files.items():
+        graph = Graph(store="SimpleMemory")
+        for s, p, o in content:
+            if s not in hidden and o not in hidden:
+                graph.add((s, p, o))
+        if len(graph):
+            yield iri, graph
+
+
 def _knowledge(files: Mapping[URIRef, Graph], as_known_on: date | None) -> dict[Node, str]:
     """``unknown`` or ``maybe`` for each node that was not surely published by the day."""
     if as_known_on is None:

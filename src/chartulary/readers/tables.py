@@ -520,10 +520,14 @@ def _is_scattered(file: _File) -> bool:
 
 
 def _sorted(file: _File, names: Sequence[str], bad_rows: list[_Flaw], stack: ExitStack) -> Iterator[pa.RecordBatch]:
-    """Rows in the order of claim and line, sorted by DuckDB in bounded memory; what it spills, it removes."""
+    """Rows in the order of claim and line, sorted by DuckDB in bounded memory; what it spills, it removes.
+
+    What was sent as bytes touched no disk, and is not brought there now.
+    """
     import duckdb
 
-    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chartulary-"))
+    sent = isinstance(file.content, bytes)
+    folder = "" if sent else stack.enter_context(tempfile.TemporaryDirectory(prefix="chartulary-"))
     settings: dict[str, Any] = {"memory_limit": _SORT_MEMORY, "temp_directory": folder, "threads": "1"}
     connection = stack.enter_context(duckdb.connect(config=settings))
     connection.execute("SET enable_progress_bar = false; SET preserve_insertion_order = false")
@@ -534,7 +538,8 @@ def _sorted(file: _File, names: Sequence[str], bad_rows: list[_Flaw], stack: Exi
         ordered: Any = connection.sql(f"SELECT * FROM scattered_rows ORDER BY claim_id, {line} {_ROW}")
         yield from ordered.to_arrow_reader(_BATCH_ROWS)
     except (duckdb.Error, pa.ArrowException, OSError):  # their texts quote the data
-        file.broken = "rows of one claim are scattered, and the table could not be sorted (is the disk full?)"
+        why = "too large for memory: give a file" if sent else "is the disk full?"
+        file.broken = f"rows of one claim are scattered, and the table could not be sorted ({why})"
 
 
 # Values

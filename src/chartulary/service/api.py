@@ -213,7 +213,10 @@ async def _lines(
                 problem = Problem(f"line {number}", "", f"longer than {service.settings.line_limit:,} bytes")
                 out.append(formats.line_json(problem, line=number))
                 continue
-            reports, problems = _held(service, line, as_known_on, unknown, source=f"line {number}")
+            try:
+                reports, problems = _held(service, line, as_known_on, unknown, source=f"line {number}")
+            except HTTPException as refused:
+                reports, problems = [], [Problem(f"line {number}", "", str(refused.detail))]
             decision = decision_id(service, as_known_on, unknown, line)
             items: list[Report | Problem] = [*reports, *problems]
             out += [formats.line_json(item, line=number, decision=decision) for item in items]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import date
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.metadata import version
 from typing import Any
 
@@ -23,13 +24,18 @@ from chartulary.claim import Claim
 from chartulary.errors import ChartularyError
 from chartulary.register import Register, Snapshot
 from chartulary.report import Report
-from chartulary.service import api, pages
+from chartulary.service import api, asking, check, explore, pages, policies, records, sparql, things, views
 from chartulary.service.guard import Guard, Metrics
 from chartulary.service.settings import Settings
+from chartulary.service.workers import Workers
 from chartulary.snapshot import Unknown
 
 _SNAPSHOTS_KEPT = 8
 _THREADS = 4
+
+
+class TooMuch(HTTPException):
+    """More than one request may ask for."""
 
 
 class Service:
@@ -42,6 +48,13 @@ class Service:
         self.threads = CapacityLimiter(_THREADS)
         """Work on claims waits for one of few threads: more of them only take turns."""
         self._snapshot = lru_cache(maxsize=_SNAPSHOTS_KEPT)(self._make)
+        self._contents = lru_cache(maxsize=_SNAPSHOTS_KEPT)(lambda day: asking.Ground(self._snapshot(day, "review")))
+        self.workers = Workers(
+            sparql.parts(self.snapshot),
+            count=settings.query_workers,
+            seconds=settings.query_seconds,
+            rows=settings.query_rows,
+        )
 
     def _make(self, day: date | None, unknown: Unknown) -> Snapshot:
         return Snapshot(self.register, day, unknown, self.register.kept)
@@ -50,10 +63,36 @@ class Service:
         """What was known on a day; days between two publications share a snapshot."""
         return self._snapshot(self.register.day_like(as_known_on), unknown)
 
+    def contents(self, as_known_on: date | None = None) -> asking.Ground:
+        """What pages say of what was known on a day."""
+        return self._contents(self.register.day_like(as_known_on))
+
+    @cached_property
+    def things(self) -> things.Things:
+        """All that the files state, to look things up by their names."""
+        return things.Things(self.snapshot(None).quads)
+
     def validate(self, claims: list[Claim], *, as_known_on: date | None, unknown: Unknown) -> list[Report]:
-        """Holds claims against what was known on a day."""
-        reports = self.snapshot(as_known_on, unknown).validate_all(claims)
-        asked = [replace(report, as_known_on=as_known_on) for report in reports]
+        """Holds claims against what was known on a day.
+
+        Raises:
+            TooMuch: it would take, or took, too long.
+        """
+        settings = self.settings
+        if len(claims) > settings.claims:
+            raise TooMuch(
+                413, f"more than {settings.claims:,} claims at once; send them as lines (application/x-ndjson)"
+            )
+        longest = max((len(claim.lines) for claim in claims), default=0)
+        if longest > settings.lines:
+            raise TooMuch(413, f"a claim with {longest:,} lines; {settings.lines:,} is the most")
+        end = time.monotonic() + settings.seconds
+        snapshot = self.snapshot(as_known_on, unknown)
+        asked: list[Report] = []
+        for claim in claims:
+            if time.monotonic() > end:
+                raise TooMuch(503, f"this takes more than {settings.seconds:g} seconds; send fewer claims at once")
+            asked.append(replace(snapshot.validate(claim), as_known_on=as_known_on))
         for report in asked:
             self.metrics.claims.labels(report.outcome).inc()
         return asked
@@ -79,7 +118,11 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         service.warm()
-        yield
+        await service.workers.start()
+        try:
+            yield
+        finally:
+            await service.workers.close()
 
     app = FastAPI(
         title="Chartulary",
@@ -91,8 +134,17 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.service = service
     app.include_router(api.router)
+    app.include_router(sparql.router)
     app.include_router(api.question_routes(service.register))
     app.include_router(pages.router)
+    app.include_router(views.router)
+    app.include_router(policies.router)
+    app.include_router(records.router)
+    app.include_router(check.router)
+    app.include_router(explore.router)
+    if (folder := explore.swagger()) is not None:
+        app.mount("/static/swagger", StaticFiles(directory=folder), name="swagger")
+    app.include_router(things.routes(service))
     app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
     app.add_exception_handler(ChartularyError, _refuse)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from chartulary.service.api import Serving
+from chartulary.service.wording import dated
 from chartulary.terms import ROOT
 
 STATIC = Path(__file__).parent / "static"
@@ -30,6 +31,7 @@ def local(iri: str) -> str:
 
 
 _templates.filters["local"] = local
+_templates.filters["dated"] = dated
 
 
 def page(request: Request, template: str, *, view: str, status: int = 200, **values: Any) -> Response:

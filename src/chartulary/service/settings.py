@@ -24,6 +24,10 @@ class Settings:
     body_limit: int = 16 * 1024 * 1024
     """The largest body. A stream of lines has no end, but none of its lines may be longer than ``line_limit``."""
     line_limit: int = 1024 * 1024
+    claims: int = 2000
+    """The most claims in one body; more go as lines, or through ``chartulary validate``."""
+    lines: int = 999
+    """The most lines of a claim: what an 837I holds. Rules look from each line at all others."""
     seconds: float = 30.0
     """The longest wait for more of a body, and the longest time for one answer."""
     concurrency: int = 64

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from datetime import date
 
+from chartulary.book import COMMENT
 from chartulary.formats import published
 from chartulary.report import Citation
 from chartulary.suites import Example, Suite
-from chartulary.terms import CLM, IS_PART_OF, POL, SKOS, TYPE
+from chartulary.terms import IS_PART_OF, POL, TYPE
 from pages.book import POLICY, Book, Period, spot
 from pages.markdown import Pages, anchor, code, facts, link, note, page, plain, table
 from pages.timeline import Row, timeline
 
-_COMMENT = "http://www.w3.org/2000/01/rdf-schema#comment"
 _DCTERMS = "http://purl.org/dc/terms/"
 _INDEX = "policies/index.md"
 _SEPARATE_RULES = 8
@@ -110,7 +109,7 @@ class _Policy:
             [
                 facts(entries),
                 note("warning", "Not in the register", "\n\n".join(map(plain, incomplete))) if incomplete else "",
-                plain(book.text(policy, _COMMENT)),
+                plain(book.text(policy, COMMENT)),
             ]
         )
 
@@ -130,18 +129,16 @@ class _Policy:
                 label=self.reader.label(version),
                 told=f"{told}, implemented {implemented}" if implemented else told,
                 target=spot(version),
-                published=_bounds(book.text(version, POL.publishedText)),
+                published=book.bounds(version, "published"),
                 implemented=implemented,
             )
             for change in book.inside(version, POL.Amendment):
-                day = facts.value(change, POL.effectiveFrom)
-                earliest, latest = (facts.value(change, name) for name in (POL.effectiveEarliest, POL.effectiveLatest))
                 yield Row(
                     kind="change",
                     label=self.reader.label(change),
-                    told=f"for services from {self._since(change)}",
+                    told=f"for services from {self.book.since(change)}",
                     target=_spot(change),
-                    starts=(day or earliest, day or latest),
+                    starts=book.starts(change),
                 )
             yield from self._rules(book.inside(version, POL.Provision))
 
@@ -149,7 +146,7 @@ class _Policy:
         alike: dict[Period, list[str]] = defaultdict(list)
         for provision in provisions:
             alike[self.book.period(provision)].append(provision)
-        for period in sorted(alike, key=_first_day):
+        for period in sorted(alike, key=lambda period: period.order):
             group = alike[period]
             if len(group) <= _SEPARATE_RULES:
                 for provision in group:
@@ -169,12 +166,6 @@ class _Policy:
                     period=period,
                 )
 
-    def _since(self, change: str) -> str:
-        facts = self.facts
-        exact = facts.value(change, POL.effectiveFrom)
-        bounds = (facts.value(change, POL.effectiveEarliest), facts.value(change, POL.effectiveLatest))
-        return str(exact) if exact else "/".join(str(day or "..") for day in bounds)
-
     # --- Versions -----------------------------------------------------------------------------------------------------
 
     def _version(self, version: str) -> str:
@@ -184,9 +175,9 @@ class _Policy:
         entries = [
             ("Published", plain(published(book.text(version, POL.publishedText)))),
             ("Implemented", plain(implemented) if implemented else ""),
-            ("Reviewed", plain(self._day(version, "reviewed"))),
-            ("Approved", plain(self._day(version, "approved"))),
-            ("Next review", plain(self._day(version, "nextReview"))),
+            ("Reviewed", plain(book.day(version, "reviewed"))),
+            ("Approved", plain(book.day(version, "approved"))),
+            ("Next review", plain(book.day(version, "nextReview"))),
             ("Sources", plain("; ".join(book.labels(facts_.objects(version, POL.source))))),
             ("Refers to", plain("; ".join(book.labels(facts_.objects(version, POL.refersTo))))),
             ("File", book.file(f"policies/{folder}/{name}.ttl", here=self.here)),
@@ -196,7 +187,7 @@ class _Policy:
         return "\n".join(
             [
                 f"## {plain(self.reader.label(version))} {{ #{spot(version)} }}\n",
-                plain(book.text(version, _COMMENT)) + "\n",
+                plain(book.text(version, COMMENT)) + "\n",
                 facts(entries),
                 _quotes(self.reader.cites(version)),
                 *changes,
@@ -204,23 +195,18 @@ class _Policy:
             ]
         )
 
-    def _day(self, version: str, name: str) -> str:
-        exact = self.facts.value(version, POL[f"{name}On"])
-        bounds = [self.facts.value(version, POL[f"{name}{end}"]) for end in ("Earliest", "Latest")]
-        return str(exact) if exact else "/".join(str(day or "..") for day in bounds) if any(bounds) else ""
-
     def _amendment(self, change: str) -> str:
         ended = sorted(self.facts.objects(change, POL.ends), key=self.reader.label)
         implemented = self.facts.value(change, POL.implementedOn)
         entries = [
-            ("From", plain(f"services from {self._since(change)}")),
+            ("From", plain(f"services from {self.book.since(change)}")),
             ("Implemented", plain(implemented) if implemented else ""),
             ("Ends", self._list(ended)),
         ]
         return "\n".join(
             [
                 f"### Change: {plain(self.reader.label(change))} {{ #{_spot(change)} }}\n",
-                plain(self.book.text(change, _COMMENT)) + "\n",
+                plain(self.book.text(change, COMMENT)) + "\n",
                 facts(entries),
                 _quotes(self.reader.cites(change)),
             ]
@@ -232,20 +218,20 @@ class _Policy:
         over = sorted(facts_.objects(rule, POL.overrides), key=label)
         under = facts_.subjects(POL.overrides, rule)
         changes = [
-            f"{self._to(change.amendment)}, for services from {change.effective_from or self._since(change.amendment)}"
+            f"{self._to(change.amendment)}, for services from {self.book.since(change.amendment)}"
             for change in self.reader.changes(rule)
         ]
         entries = [
             ("Binds", self._scope(scope)),
             ("About", plain("; ".join(self.book.labels(facts_.objects(rule, POL.about))))),
-            ("Held against", _checked(facts_.objects(rule, POL.checks))),
+            ("Held against", self.book.checked(rule)),
             ("Days of service", plain(self.book.period(rule).words)),
             ("Published", plain(self.book.known(rule))),
             ("Needs", self._criteria(rule, POL.requires)),
             ("Must not", self._criteria(rule, POL.prohibits)),
             ("When", self._criteria(rule, POL.when)),
             ("Unless", self._criteria(rule, POL.unless)),
-            ("Recommends", self._recommends(rule)),
+            ("Recommends", plain(self.book.recommends(rule))),
             ("Gives", self._gives(rule)),
             ("Ended by", "; ".join(changes)),
             ("Overrides", self._list(over)),
@@ -256,32 +242,21 @@ class _Policy:
         return "\n".join(
             [
                 f"### {plain(label(rule))} {{ #{_spot(rule)} }}\n",
-                plain(self.book.text(rule, _COMMENT)) + "\n",
+                plain(self.book.text(rule, COMMENT)) + "\n",
                 facts(entries),
                 _quotes(self.reader.cites(rule)),
             ]
         )
 
     def _scope(self, scope: str) -> str:
-        parts = []
-        for name in (POL.payer, POL.lineOfBusiness, POL.setting, POL.request):
-            parts.append(" or ".join(self.book.labels(self.facts.objects(scope, name))))
-        return f"{plain(self.reader.label(scope))} <small>({plain('; '.join(parts))})</small>"
+        return f"{plain(self.reader.label(scope))} <small>({plain(self.book.scope(scope))})</small>"
 
     def _gives(self, rule: str) -> str:
-        asks = self.facts.objects(rule, POL.requires) or self.facts.objects(rule, POL.prohibits)
-        severity = str(self.facts.value(rule, POL.severity)).rpartition("#")[2].lower()
-        if asks:
+        severity = self.book.severity(rule)
+        if self.book.asks(rule):
             return f'<span class="ch-badge ch-is-{severity}">{severity}</span> where it is broken'
         said = "a notice: it only tells" if severity == "info" else "it asks nothing of the claim: a person decides"
         return f'<span class="ch-badge ch-is-{severity}">{severity}</span> {said}'
-
-    def _recommends(self, rule: str) -> str:
-        direction = self.facts.value(rule, POL.recommends)
-        if not direction:
-            return ""
-        grade = self.book.text(rule, POL.grade)
-        return plain(self.reader.label(direction) + (f", grade {grade}" if grade else ""))
 
     def _criteria(self, rule: str, place: str) -> str:
         criteria = sorted(self.facts.objects(rule, place), key=self.reader.label)
@@ -289,15 +264,13 @@ class _Policy:
 
     def _criterion(self, criterion: str) -> str:
         """A criterion's label; what it looks for, where that is not the same; and the members of a group."""
-        label, facts_ = self.reader.label, self.facts
-        members = sorted(facts_.objects(criterion, POL.member), key=label)
-        said = plain(label(criterion))
-        if members:
-            joined = " *or* " if facts_.has(criterion, TYPE, POL.AnyOf) else " *and* "
-            return f"{said} <small>({joined.join(plain(label(member)) for member in members)})</small>"
-        codes = [c for c in facts_.objects(criterion, POL.expects) if facts_.value(c, SKOS.notation) is not None]
-        new = sorted(label(code) for code in codes if str(facts_.value(code, SKOS.notation)) not in label(criterion))
-        return f"{said} <small>(looks for {plain('; '.join(new))})</small>" if new else said
+        said = plain(self.reader.label(criterion))
+        word, sought = self.book.sought(criterion)
+        if not sought:
+            return said
+        if word == "looks for":
+            return f"{said} <small>(looks for {plain('; '.join(sought))})</small>"
+        return f"{said} <small>({f' *{word}* '.join(map(plain, sought))})</small>"
 
     def _to(self, node: str) -> str:
         return link(self.reader.label(node), self.book.where(node), here=self.here)
@@ -386,22 +359,6 @@ def _quotes(cites: Iterable[Citation]) -> str:
             line += f"<br>\n    *Can be read in two ways:* {plain(cite.ambiguity)}"
         lines.append(line)
     return '<div class="ch-quotes" markdown>\n\n' + "\n".join(lines) + "\n\n</div>\n" if lines else ""
-
-
-def _checked(levels: Iterable[str]) -> str:
-    names = {CLM.Line: "each line", CLM.Claim: "the claim itself"}
-    return " and ".join(sorted(names[level] for level in levels))
-
-
-def _bounds(text: str) -> tuple[date | None, date | None]:
-    """The two ends of a publication as the register writes it: a day, or an interval with ``..`` for an open end."""
-    earliest, _, latest = text.partition("/")
-    first, last = (None if day in ("", "..") else date.fromisoformat(day) for day in (earliest, latest or earliest))
-    return first, last
-
-
-def _first_day(period: Period) -> tuple[date, date]:
-    return period.possible_from or date.min, period.possible_until or date.max
 
 
 def _spot(node: str) -> str:
