@@ -10,11 +10,12 @@ DEMO := demo/outpatient.837 demo/professional.837 demo/office-visit.fhir.json de
 ASK := $(BIN)/chartulary ask requirements --code 38228 --payer medicare --setting outpatient
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint audit docs wheel clean
+.PHONY: help demo test mutants lint audit docs wheel clean
 
 help:
 	@echo 'make demo    hold the claims of demo/ against the register, then ask it what 38228 required'
-	@echo 'make test    run every test'
+	@echo 'make test    run the tests; CI=1 make test runs the slow ones too'
+	@echo 'make mutants one fault after another in the register: do the suites notice?'
 	@echo 'make lint    ruff, mypy, and the register by its own linter'
 	@echo 'make audit   known vulnerabilities of what is installed'
 	@echo 'make docs    build the documentation into site/, to be read from the disk or a server'
@@ -36,6 +37,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+mutants: $(VENV)/.installed
+	$(BIN)/chartulary test policies --mutate --at-least 95
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check

@@ -21,6 +21,14 @@ settings.register_profile("dev", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests run where CI is set: each takes more than ten seconds, and others see most faults first."""
+    if not os.environ.get("CI"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="slow: runs where CI is set"))
+
+
 @pytest.fixture(scope="session")
 def register() -> Register:
     return Register.load()

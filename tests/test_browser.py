@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Error, Page, Request, expect, sync_play
 from service import kept, server
 
 __all__ = ["kept", "server"]
+pytestmark = pytest.mark.slow
 
 BASE = Path(__file__).parents[1]
 SHOTS = BASE / "build" / "screenshots"

@@ -7,16 +7,20 @@ import logging
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from service import kept
 
 from chartulary.readers import read_claims_from
 from chartulary.service.app import create_app
 from chartulary.service.settings import Settings
+
+__all__ = ["kept"]
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "demo"
@@ -52,9 +56,8 @@ def written() -> Iterator[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    settings = Settings(cache=tmp_path_factory.mktemp("cache"), body_limit=8_000_000, claims=120)
-    app = create_app(settings)
+def client(kept: Settings) -> Iterator[TestClient]:
+    app = create_app(replace(kept, body_limit=8_000_000, claims=120))
     app.state.service.warm()  # without the lifespan, so that no processes for queries are started
     yield TestClient(app, base_url="http://localhost")
 

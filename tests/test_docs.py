@@ -93,6 +93,7 @@ def spoken(text: str) -> str:
     return unescape(text)
 
 
+@pytest.mark.slow
 def test_each_policy_has_a_page_with_all_of_it(book: Book, made: dict[str, str]) -> None:
     assert len(book.policies) > 5
     for policy in book.policies:

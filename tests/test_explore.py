@@ -5,25 +5,28 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from service import kept
 
 from chartulary.service import pages
 from chartulary.service.app import create_app
 from chartulary.service.settings import Settings
+
+__all__ = ["kept"]
 
 QUERIES = Path(__file__).parents[1] / "queries"
 LABELS = "PREFIX rdfs: <http://www.w3.org/2000/01/rdf-schema#> SELECT ?thing ?label { ?thing rdfs:label ?label }"
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    settings = Settings(cache=tmp_path_factory.mktemp("cache"), query_workers=1)
-    with TestClient(create_app(settings), base_url="http://localhost") as client:
+def client(kept: Settings) -> Iterator[TestClient]:
+    with TestClient(create_app(replace(kept, query_workers=1)), base_url="http://localhost") as client:
         yield client
 
 

@@ -133,6 +133,7 @@ def with_triples(register: Register, file: str, *added: tuple[URIRef, URIRef, Li
     return Register(files, register.shapes, register.queries, "changed")
 
 
+@pytest.mark.slow
 def test_a_day_that_another_day_hides_is_equivalent(example: Register, suites: list[Suite]) -> None:
     """Where a first day is exact, an earliest one is read by nothing."""
     version, node = f"{CAR_T}2025-05-15", URIRef(f"{CAR_T}2025-05-15#product-under-0891")
@@ -165,6 +166,7 @@ XSD = "http://www.w3.org/2001/XMLSchema#"
 # --- Quick and slow ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_change_is_what_folding_everything_again_gives(bench: Bench, example: Register, every: list[Mutant]) -> None:
     """A mutant's snapshot is put together from little; the whole register folded with the fault is the same."""
     ground = bench._ground((None, "review"))

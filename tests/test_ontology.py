@@ -82,10 +82,12 @@ def reasoned(graph: Graph, folder: Path) -> list[str]:
     return [str(empty.iri) for empty in world.inconsistent_classes() if empty is not owlready2.Nothing]
 
 
+@pytest.mark.slow
 def test_the_register_agrees_with_the_ontology(tmp_path: Path) -> None:
     assert reasoned(ontology() + policies(), tmp_path) == []
 
 
+@pytest.mark.slow
 def test_what_the_rules_derive_agrees_with_the_ontology(tmp_path: Path) -> None:
     """Met and not met exclude each other, a violation is governed and broken, …: the comments of the terms hold."""
     register = Register.load()

@@ -15,6 +15,7 @@ from service import kept, server
 from chartulary.service.api import CLAIMS
 
 __all__ = ["kept", "server"]
+pytestmark = pytest.mark.slow
 
 BASE = Path(__file__).parents[1]
 SAMPLES = sorted(path for path in (BASE / "demo").iterdir() if path.is_file())

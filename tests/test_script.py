@@ -163,6 +163,7 @@ def postgres() -> Iterator[list[str]]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.slow
 def test_postgresql_gives_the_findings_of_the_engine(snapshot: Snapshot, postgres: list[str]) -> None:
     tables = claim_tables(examples()[::6], snapshot)
     rows = [write(snapshot, dialect="postgres").split("-- What the register holds")[0]]

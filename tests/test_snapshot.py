@@ -204,6 +204,7 @@ def test_nothing_published_later_shows(on: date) -> None:
     assert set(graph.objects(None, DCTERMS.isPartOf)) <= set(graph.subjects(RDF.type, POL.Source))
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(days=st.tuples(knowing, knowing).map(sorted))
 def test_a_later_day_forgets_nothing(days: list[date]) -> None:

@@ -79,6 +79,7 @@ def found_by_engine(claims: list[Claim], snapshot: Snapshot) -> list[Report]:
     return list(snapshot.validate_all(claims, engine="python"))
 
 
+@pytest.mark.slow
 def test_facts_of_any_claims_give_the_findings_of_the_engine(
     session: Any, claims: list[Claim], snapshot: Snapshot
 ) -> None:
@@ -130,6 +131,7 @@ def result(
     return spark.run(frame.repartition(3, "CLAIM_LINE_NUMBER"), earlier)
 
 
+@pytest.mark.slow
 def test_tables_give_the_findings_of_the_engine(result: spark.Result, tabular: list[Claim], earlier: Snapshot) -> None:
     expected = {
         (f"{claim.id}", f.line, f.position, f.outcome, f.provision, f.label, f.policy)

@@ -192,7 +192,7 @@ def _written(
 
 
 class _WhileReading(StreamingResponse):
-    """A stream made while the body still comes: Starlette's own would take in the rest of it, to see whether it ends."""
+    """A stream made while the body still comes: Starlette's own would take in the rest, to see whether it ends."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.stream_response(send)

@@ -321,6 +321,25 @@ class Answered:
         return [card for card in self.cards if card.kind in ("requirement", "prohibition") and card.when]
 
     @property
+    def gist(self) -> str:
+        """The answer in a line: how many rules ask something, and whether some no longer do."""
+        asked = len(self.asked) + len(self.conditional)
+        rules, asks = ("rule", "asks") if asked == 1 else ("rules", "ask")
+        if self.subject.naming is None:
+            said = f"{rules} {asks} {'something' if asked else 'anything'} of {self.subject.label}"
+        else:
+            names = "names" if asked == 1 else "name"
+            said = f"{rules} that {names} {self.subject.label} {asks} {'something' if asked else 'anything'}"
+        said = f"{asked or 'No'} {said}"
+        if not self.changed:
+            return said
+        had = "may have" if all(card.maybe for card in self.changed) else "had"
+        if not asked:
+            return f"{said}; what was asked before {had} ended"
+        count = len(self.changed)
+        return f"{said}; {count} {'change' if count == 1 else 'changes'} {had} ended others"
+
+    @property
     def notices(self) -> list[Card]:
         return [card for card in self.cards if card.kind == "notice"]
 

@@ -27,6 +27,7 @@
     document.getElementById("answer").replaceWith(next);
     document.querySelector("details.question summary span").textContent = page.querySelector("details.question summary span").textContent;
     document.title = page.title;
+    document.getElementById("said").textContent = next.querySelector(".headline h1, p").textContent;
     const url = new URL(address, location.href);
     for (const field of document.querySelectorAll("form.asked [name=dos]")) field.value = url.searchParams.get("dos");
     history.replaceState(null, "", url.pathname + url.search);

@@ -190,11 +190,18 @@ function move(at) {
   }
   const range = document.createRange();
   range.setStart(node, left);
-  const place = range.getBoundingClientRect();
+  const mark = document.createElement("span");
+  mark.textContent = "\u200b"; // nothing to see, but it has a place, as an empty range has not
+  range.insertNode(mark);
+  const place = mark.getBoundingClientRect();
+  const around = mark.parentNode;
+  mark.remove();
+  around.normalize();
   const inside = box.getBoundingClientRect();
   const most = box.clientWidth - list.offsetWidth - 4;
   list.style.left = `${Math.max(0, Math.min(place.left - inside.left, most))}px`;
-  list.style.top = `${place.bottom - inside.top + box.scrollTop + 2}px`;
+  const below = place.bottom + list.offsetHeight + 4 < innerHeight || place.top < list.offsetHeight;
+  list.style.top = `${(below ? place.bottom + 2 : place.top - list.offsetHeight - 2) - inside.top}px`;
 }
 
 function take() {
