@@ -413,3 +413,14 @@ def test_a_server_that_is_no_sparql_server(register: Register, endpoint: str) ->
 @pytest.mark.parametrize("word", ['"', "\\", '\\" } #', "\n", "\r\n", "😀", "\x7f", "\x00", "'''", "é"])
 def test_any_text_may_be_asked_for(register: Register, word: str) -> None:
     assert register.ask("statements", about=word) is not None
+
+
+@pytest.mark.parametrize(
+    ("dos", "certainty"), [("2024-09-15", "maybe"), ("2025-06-25", "maybe"), ("2025-06-26", "certain")]
+)
+def test_a_change_within_bounds_is_a_maybe_until_the_last(register: Register, dos: str, certainty: str) -> None:
+    answer = register.ask(
+        "requirements", code="38228", payer="wellcare-nc", request="prior-authorization", dos=date.fromisoformat(dos)
+    )
+    changes = {row["provision"].rpartition("#")[2]: row["certainty"] for row in answer if row["kind"] == "change"}
+    assert changes["rems-only-where-required"] == certainty

@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -23,6 +24,7 @@ BASE = Path(__file__).parents[1]
 SHOTS = BASE / "build" / "screenshots"
 QUESTION = "code=38228&payer=medicare&setting=outpatient&dos=2025-07-12"
 SCREENS = {"laptop": (1280, 900), "phone": (390, 844)}
+QUERY = "SELECT * { ?policy a <https://w3id.org/chartulary/def/policy#Policy> }"
 VIEWS = {
     "ask": "/ask",
     "answer": f"/ask?{QUESTION}",
@@ -36,7 +38,7 @@ VIEWS = {
     "statement": "/statement/mm14204.kx.removed",
     "code": "/code/cpt/38228",
     "term": "/def/policy",
-    "sparql": "/explore/sparql?query=SELECT%20*%20%7B%20%3Fpolicy%20a%20%3Chttps%3A%2F%2Fw3id.org%2Fchartulary%2Fdef%2Fpolicy%23Policy%3E%20%7D",
+    "sparql": f"/explore/sparql?query={quote(QUERY)}",
     "api": "/docs",
     "missing": "/policy/nobody/nothing",
 }
