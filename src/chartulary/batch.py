@@ -45,6 +45,8 @@ class Settings:
     as_known_on: date | None = None
     unknown: Unknown = "review"
     engine: EngineName = "auto"
+    receipts: Path | None = None
+    """A folder for a receipt of each decision."""
 
     def snapshot(self) -> Snapshot:
         register = Register.load(policies=self.policies, cache=self.cache)
@@ -123,6 +125,13 @@ class Worker:
             [item for item in judged if isinstance(item, Problem)],
         )
 
+    def judge(self, claims: Iterable[Claim]) -> list[Item]:
+        """Reports on claims, in their order; a claim on which the rules fail is a problem."""
+        items: list[Item | Claim] = list(claims)
+        for start in range(0, len(items), _AT_ONCE):
+            self._judge(items, list(range(start, min(start + _AT_ONCE, len(items)))))
+        return cast("list[Item]", items)
+
     def _judge(self, items: list[Item | Claim], places: list[int]) -> None:
         """Puts reports where claims were."""
         claims = [cast(Claim, items[place]) for place in places]
@@ -140,6 +149,13 @@ class Worker:
             what = f"the rules failed on this claim ({type(fault).__name__}); this is a bug in Chartulary"
             items[places[0]] = Problem(claims[0].source, claims[0].where, what)
             return
+        if self._settings.receipts and reports:
+            from chartulary import receipts
+
+            made = (
+                receipts.receipt(c, r, unknown=self._settings.unknown) for c, r in zip(claims, reports, strict=True)
+            )
+            receipts.write(made, self._settings.receipts)
         for place, claim, report in zip(places, claims, reports, strict=True):
             items[place] = key_of(claim), report
 

@@ -20,6 +20,7 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
+from chartulary import hindsight_commands
 from chartulary.errors import ChartularyError, Interrupted, Problem
 from chartulary.workbench import commands
 
@@ -55,6 +56,13 @@ class AnswerFormat(StrEnum):
     table = "table"
     json = "json"
     csv = "csv"
+
+
+class RepairFormat(StrEnum):
+    """How repairs are told."""
+
+    table = "table"
+    json = "json"
 
 
 class EngineChoice(StrEnum):
@@ -148,6 +156,10 @@ def validate(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where an interrupted run with this output stopped.")
     ] = False,
+    receipts: Annotated[
+        Path | None,
+        typer.Option("--receipts", metavar="DIR", help="Write a receipt of each decision here, for verify."),
+    ] = None,
 ) -> None:
     """Hold claims against the policies; each finding cites the sentence that it rests on."""
     from chartulary import batch
@@ -158,6 +170,7 @@ def validate(
         as_known_on=as_known_on,
         unknown=unknown.value,
         engine=engine.value,
+        receipts=receipts,
     )
     names = list(batch.inputs(files, output=output))
     if format in (Format.jsonl, Format.csv, Format.parquet):
@@ -261,6 +274,90 @@ def _size(name: str) -> tuple[int, int] | None:
 def _tell(problems: Iterable[Problem]) -> None:
     for problem in problems:
         print(problem, file=sys.stderr)
+
+
+@app.command()
+def repair(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="X12 837, FHIR or claim JSON; - is standard input.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the mended file here, never over FILE.")
+    ] = None,
+    as_known_on: KnownOn = None,
+    unknown: Annotated[UnknownChoice, typer.Option(help="What an unknown requirement gives.")] = UnknownChoice.review,
+    format: Annotated[
+        RepairFormat, typer.Option("--format", "-f", help="How to tell what was done.")
+    ] = RepairFormat.table,
+    policies: Policies = None,
+) -> None:
+    """Mend what the data mends without judgement, write the file back, and prove it; list what needs a person.
+
+    Ends with 1 where something is left to a person, or could not be written.
+    """
+    from chartulary import formats
+    from chartulary import repair as mending
+    from chartulary.register import Register
+
+    data = _read(file)
+    if output is not None and file != "-" and output.exists() and output.samefile(file):
+        raise ChartularyError(f"{output}: is the file that is mended; write to another")
+    snapshot = Register.load(policies=policies, cache=_cache()).snapshot(as_known_on=as_known_on, unknown=unknown.value)
+    repaired = mending.repair(data, snapshot, source=file)
+    if output is not None:
+        _write_whole(output, repaired.data)
+    with _writing(None) as console:
+        if format is RepairFormat.json:
+            _print(console, formats.dump(mending.repaired_json(repaired, snapshot)))
+        else:
+            mending.show_repaired(console, repaired)
+            if output is not None:
+                same = "" if repaired.mended else ": the same bytes"
+                console.print(f"wrote {output}{same}", soft_wrap=True, markup=False)
+            elif repaired.mended:
+                console.print("nothing is written yet: --output FILE writes the mended file")
+    _tell(repaired.problems)
+    if any(not problem.warning for problem in repaired.problems):
+        raise typer.Exit(2)
+    if repaired.unfinished or (repaired.mended and output is None):
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(
+    receipt: Annotated[Path, typer.Argument(metavar="RECEIPT", help="As validate --receipts wrote it.")],
+    file: Annotated[
+        str, typer.Argument(metavar="CLAIM", help="A file with the claim, in any form; - is standard input.")
+    ],
+    engine: Annotated[
+        EngineChoice, typer.Option(help="What runs the rules; auto is what made the receipt.")
+    ] = EngineChoice.auto,
+    policies: Policies = None,
+) -> None:
+    """Make a receipt's decision again, and say whether it is the same. Ends with 1 where it is not."""
+    from chartulary import receipts
+    from chartulary.claim import Claim
+    from chartulary.readers import read_claims
+    from chartulary.register import Register
+
+    made = receipts.load(receipt)
+    problems: list[Problem] = []
+
+    def claims() -> Iterator[Claim]:
+        for item in read_claims(file):
+            if isinstance(item, Claim):
+                yield item
+            else:
+                problems.append(item)
+
+    register = Register.load(policies=policies, cache=_cache())
+    verdict = receipts.verify(made, claims(), register, engine=engine.value)
+    with _writing(None) as console:
+        for line in receipts.in_words(verdict, register):
+            console.print(line, soft_wrap=True, markup=False)
+    if not verdict.same_claim:
+        _tell(problems)
+        raise typer.Exit(2 if any(not problem.warning for problem in problems) else 1)
+    if not verdict.same_result:
+        raise typer.Exit(1)
 
 
 @app.command(
@@ -375,6 +472,43 @@ def compile_rules(
 
 
 @app.command()
+def timeline(
+    code: Annotated[str, typer.Option(help="A code or a product.")],
+    payer: Annotated[str, typer.Option(help="Who pays.")],
+    setting: Annotated[str, typer.Option(help="Where it is given.")] = "",
+    lob: Annotated[str, typer.Option(help="The member's line of business.")] = "",
+    request: Annotated[str, typer.Option(help="What is sent: a claim, or prior-authorization.")] = "",
+    first: Annotated[
+        date | None, typer.Option("--from", parser=_day, metavar="DATE", help="The first day of service to show.")
+    ] = None,
+    last: Annotated[
+        date | None, typer.Option("--until", parser=_day, metavar="DATE", help="The last day of service to show.")
+    ] = None,
+    as_known_on: KnownOn = None,
+    policies: Policies = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="A picture, .svg or .png, instead of the terminal."),
+    ] = None,
+) -> None:
+    """Draw what was asked over dates of service, when each change came out, and since when one could know it."""
+    from chartulary import history, picture
+    from chartulary.register import Register
+
+    if output and output.suffix.lower() not in (".svg", ".png"):
+        raise ChartularyError(f"{output}: a picture ends in .svg or .png")
+    register = Register.load(policies=policies, cache=_cache())
+    given = {"code": code, "payer": payer, "setting": setting, "lob": lob, "request": request}
+    found = history.read(register, given, first=first, last=last, as_known_on=as_known_on)
+    if output is None:
+        with _writing(None) as console:
+            picture.show(console, found)
+        return
+    text = picture.svg(found)
+    output.write_bytes(picture.png(text) if output.suffix.lower() == ".png" else text.encode())
+
+
+@app.command()
 def serve(
     host: Annotated[str, typer.Option(help="The address to listen on; any but this machine's own needs a token.")] = (
         "127.0.0.1"
@@ -416,13 +550,205 @@ def serve(
     )
 
 
+class ComparisonFormat(StrEnum):
+    """How a comparison is written."""
+
+    table = "table"
+    json = "json"
+
+
+class WorklistFormat(StrEnum):
+    """How a worklist is written."""
+
+    table = "table"
+    csv = "csv"
+    parquet = "parquet"
+    html = "html"
+    jsonl = "jsonl"
+
+
+@app.command()
+def compare(
+    claims: Annotated[
+        list[str] | None, typer.Argument(metavar="[CLAIM]...", help="Claims in any form, instead of a code.")
+    ] = None,
+    known: Annotated[
+        list[date] | None,
+        typer.Option("--known", parser=_day, metavar="DATE", help="Twice: what was known on either day."),
+    ] = None,
+    code: Annotated[str | None, typer.Option(help="The code that is asked about.")] = None,
+    payer: Annotated[str | None, typer.Option(help="Who pays.")] = None,
+    dos: Annotated[str | None, typer.Option(metavar="DATE", help="The day of service.")] = None,
+    setting: Annotated[str | None, typer.Option(help="Inpatient, outpatient, …")] = None,
+    lob: Annotated[str | None, typer.Option(help="The line of business.")] = None,
+    request: Annotated[str | None, typer.Option(help="claim or prior-authorization.")] = None,
+    unknown: Annotated[UnknownChoice, typer.Option(help="What an unknown requirement gives.")] = UnknownChoice.review,
+    format: Annotated[
+        ComparisonFormat, typer.Option("--format", "-f", help="How to write it.")
+    ] = ComparisonFormat.table,
+    policies: Policies = None,
+    output: Output = None,
+) -> None:
+    """Say what was answered with what was known on one day, what on another, and which change makes the difference.
+
+    Ask about a code (--code, --payer, --dos), or about claims. Ends with 1 where something differs.
+    """
+    from chartulary import batch, formats, hindsight_formats
+    from chartulary.claim import Claim
+    from chartulary.hindsight import Hindsight
+    from chartulary.readers import read_claims
+    from chartulary.register import Register
+
+    if not known or len(known) > 2:
+        raise ChartularyError("say the days to compare: --known DATE --known DATE (one: with all that is known)")
+    asked = {
+        name: value
+        for name, value in (
+            ("code", code), ("payer", payer), ("dos", dos), ("setting", setting), ("lob", lob), ("request", request)
+        )
+        if value is not None
+    }  # fmt: skip
+    if bool(claims) == bool(asked):
+        raise ChartularyError("name claims, or a code with its payer and day (--code, --payer, --dos)")
+    register = Register.load(policies=policies, cache=_cache())
+    hindsight = Hindsight(register, since=known[0], until=known[1] if len(known) > 1 else None, unknown=unknown.value)
+    problems: list[Problem] = []
+    with _writing(output) as console:
+        if asked:
+            compared = hindsight.compare("requirements", **asked)
+            if format is ComparisonFormat.json:
+                _print(console, formats.dump(hindsight_formats.comparison_json(compared)))
+            else:
+                summary = register.queries["requirements"].summary
+                hindsight_formats.show_comparison(console, compared, f"{summary}: {' '.join(asked.values())}")
+            differs = not compared.same
+        else:
+            found = []
+            for name in batch.inputs(claims or (), output=output):
+                for item in read_claims(name):
+                    if isinstance(item, Claim):
+                        found.append(hindsight.judge(item))
+                    else:
+                        problems.append(item)
+            differs = any(each.differs or each.decisive for each in found)
+            if format is ComparisonFormat.json:
+                _print(console, formats.dump(hindsight_formats.claims_json(found, hindsight, register.revision)))
+            else:
+                for each in found:
+                    hindsight_formats.show_claim_comparison(console, each, hindsight)
+                causes = dict.fromkeys(cause for each in found for cause in each.causes)
+                hindsight_formats.show_causes(console, map(hindsight.cause, causes))
+    _tell(problems)
+    if any(not problem.warning for problem in problems):
+        raise typer.Exit(2)
+    if differs:
+        raise typer.Exit(1)
+
+
+@app.command()
+def worklist(
+    files: Annotated[
+        list[str], typer.Argument(metavar="CLAIMS...", help="Claims in any form; files, folders, patterns.")
+    ],
+    since: Annotated[date, typer.Option(parser=_day, metavar="DATE", help="Against what was known on this day.")],
+    until: Annotated[
+        date | None, typer.Option(parser=_day, metavar="DATE", help="What was known on this day; all, if left out.")
+    ] = None,
+    remits: Annotated[
+        list[str] | None,
+        typer.Option("--remits", metavar="835", help="Remittances: a file, folder or pattern; may be given again."),
+    ] = None,
+    any_reason: Annotated[
+        bool, typer.Option("--any-reason", help="With --remits: also those denied for a reason that does not fit.")
+    ] = False,
+    format: Annotated[WorklistFormat, typer.Option("--format", "-f", help="How to write it.")] = WorklistFormat.table,
+    unknown: Annotated[UnknownChoice, typer.Option(help="What an unknown requirement gives.")] = UnknownChoice.review,
+    engine: Annotated[EngineChoice, typer.Option(help="What runs the rules.")] = EngineChoice.auto,
+    policies: Policies = None,
+    output: Output = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Processes to work with (all cores for large inputs).")
+    ] = None,
+) -> None:
+    """List the claims that fare otherwise by what became known between two days, and by which sentence.
+
+    With remittances only those that were denied or reduced. Ends with 1 where there is any.
+    """
+    from chartulary import batch, hindsight_formats
+    from chartulary import worklist as listing
+    from chartulary.remittances import Remittances
+
+    if format is WorklistFormat.parquet and output is None:
+        raise ChartularyError("--format parquet needs --output FILE")
+    if any_reason and not remits:
+        raise ChartularyError("--any-reason goes with --remits")
+    settings = batch.Settings(policies=policies, cache=_cache(), unknown=unknown.value, engine=engine.value)
+    names = list(batch.inputs(files, output=output))
+    size = sum(known[0] for name in names if (known := _size(name)))
+    read = Remittances.read(batch.inputs(remits)) if remits else None
+    found = listing.worklist(
+        names,
+        settings,
+        listing.Wish(since=since, until=until, remits=read, any_reason=any_reason),
+        jobs=jobs or (os.cpu_count() or 1 if size > batch.LARGE else 1),
+    )
+    if format is WorklistFormat.parquet and output is not None:
+        _write_bytes(output, hindsight_formats.as_parquet(found))
+    else:
+        with _writing(output) as console:
+            if format is WorklistFormat.table:
+                hindsight_formats.show_worklist(console, found)
+            elif format is WorklistFormat.csv:
+                console.file.write(hindsight_formats.as_csv(found))
+            elif format is WorklistFormat.jsonl:
+                console.file.write(hindsight_formats.as_jsonl(found))
+            else:
+                console.file.write(hindsight_formats.as_html(found))
+    if format is not WorklistFormat.table:
+        print(hindsight_formats.summary(found), file=sys.stderr)
+    _tell(found.problems)
+    if any(not problem.warning for problem in found.problems):
+        raise typer.Exit(2)
+    if found.entries:
+        raise typer.Exit(1)
+
+
+def _write_bytes(output: Path, data: bytes) -> None:
+    try:
+        output.write_bytes(data)
+    except OSError as fault:
+        raise ChartularyError(f"{output}: cannot be written: {fault.strerror}") from None
+
+
 commands.add_to(app)
+hindsight_commands.add_to(app)
 
 
 def _cache() -> Path | None:
     from chartulary.cache import default_folder
 
     return default_folder()
+
+
+def _read(name: str) -> bytes:
+    """The bytes of a file; ``-`` is standard input."""
+    try:
+        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except (OSError, ValueError) as fault:
+        raise ChartularyError(
+            f"{name}: cannot be read: {getattr(fault, 'strerror', None) or 'not a file name'}"
+        ) from None
+
+
+def _write_whole(file: Path, data: bytes) -> None:
+    """Writes a file so that it is there whole or, if that fails, as it was."""
+    part = file.with_name(f".{file.name}.part")
+    try:
+        part.write_bytes(data)
+        part.replace(file)
+    except OSError as fault:
+        part.unlink(missing_ok=True)
+        raise ChartularyError(f"{file}: cannot be written: {fault.strerror}") from None
 
 
 def _parameters(words: list[str]) -> dict[str, str]:

@@ -239,7 +239,7 @@ def _finding(finding: Finding) -> RenderableType:
         lines.append(Text(f"found {finding.found}" if same else f"expected {finding.expected}; found {finding.found}"))
     if finding.repair:
         lines.append(Text.assemble(("mend: ", "bold"), finding.repair))
-    lines.extend(_citation_lines(map(_placed, finding.cites)))
+    lines.extend(citation_lines(map(placed, finding.cites)))
     lines.extend(_change_line(change) for change in finding.changed_by)
     return Group(head, Padding(Group(*lines), (0, 0, 0, 2)))
 
@@ -250,7 +250,7 @@ def _days(finding: Finding) -> str | None:
     return f"{finding.first_day or '…'} to {finding.last_day or '…'}"
 
 
-def _citation_lines(cites: Iterable[tuple[str, str]]) -> Iterator[Text]:
+def citation_lines(cites: Iterable[tuple[str, str]]) -> Iterator[Text]:
     """A line for each place of a document, with its sentences."""
     quotes: dict[str, list[str]] = {}
     for place, quote in cites:
@@ -259,14 +259,15 @@ def _citation_lines(cites: Iterable[tuple[str, str]]) -> Iterator[Text]:
         yield Text.assemble((f"{place}: ", "dim"), ("; ".join(sentences), "italic dim"))
 
 
-def _placed(citation: Citation) -> tuple[str, str]:
+def placed(citation: Citation) -> tuple[str, str]:
+    """Where a sentence stands, and the sentence."""
     unseen = "" if citation.verified else " (as others report it)"
     return f"{citation.document}, {citation.section}{unseen}", citation.quote
 
 
 def _cited_lines(row: Mapping[str, Any]) -> Iterator[Text]:
     """The citations of an answer's row."""
-    return _citation_lines((f"{c['document']}, {c['section']}", c["quote"]) for c in row.get("cites", ()))
+    return citation_lines((f"{c['document']}, {c['section']}", c["quote"]) for c in row.get("cites", ()))
 
 
 def _change_line(change: Change) -> Text:

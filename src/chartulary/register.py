@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rdflib import Graph, URIRef
 
     from chartulary.duck import Statements
+    from chartulary.hindsight import Comparison
     from chartulary.snapshot import Unknown
 
 _T = TypeVar("_T")
@@ -432,6 +433,16 @@ class Register:
             ChartularyError: there is no such question or parameter, or a value names nothing in the register.
         """
         return self.snapshot(as_known_on=as_known_on).ask(question, endpoint=endpoint, **parameters)
+
+    def compare(self, *, known: tuple[date | None, date | None], **parameters: str | date) -> Comparison:
+        """What a code required, with what was known on each of two days, and what makes the difference.
+
+        ``compare(known=(day, day), code=…, payer=…, dos=…)``; None for a day is all that the register holds. Raises as
+        :meth:`ask` does.
+        """
+        from chartulary.hindsight import Hindsight
+
+        return Hindsight(self, since=known[0], until=known[1]).compare(**parameters)
 
 
 def _shape_files() -> list[Path]:

@@ -478,6 +478,10 @@ class Reader:
         """The amendments that end a provision."""
         return self._provisions[provision].changed_by
 
+    def change(self, node: str) -> Change:
+        """An amendment, or a version, with its days and what it rests on."""
+        return self._change(node)
+
     # --- Citations ----------------------------------------------------------------------------------------------------
 
     def _change(self, amendment: str) -> Change:

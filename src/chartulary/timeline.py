@@ -61,9 +61,10 @@ class Row:
 class Axis:
     """Days as places between the left edge (0) and the right (100)."""
 
-    def __init__(self, days: Sequence[date]) -> None:
+    def __init__(self, days: Sequence[date], *, margin: float | None = None) -> None:
+        """``margin`` is in days; without it there is some room around all days."""
         first, last = min(days).toordinal(), max(days).toordinal()
-        margin = max((last - first) * 0.06, 45)
+        margin = max((last - first) * 0.06, 45) if margin is None else margin
         self._first, self._last = first - margin, last + margin
 
     @property
@@ -78,8 +79,8 @@ class Axis:
         left = self.place(first) if first else 0.0
         return left, max(round((self.place(last) if last else 100) - left, 2), 0.6)
 
-    def ticks(self) -> list[tuple[float, str]]:
-        """Beginnings of years, or of months where there are fewer than three years."""
+    def ticks(self, *, months_shown: int = 5) -> list[tuple[float, str]]:
+        """Beginnings of years, or of so many months at most where there are fewer than three years."""
         begins, ends = date.fromordinal(int(self._first)), date.fromordinal(int(self._last))
         months = range(begins.year * 12 + begins.month, ends.year * 12 + ends.month)
         days = [date(month // 12, month % 12 + 1, 1) for month in months]
@@ -87,5 +88,5 @@ class Axis:
         if len(years) >= 3:
             step = -(-len(years) // _MOST_TICKS)
             return [(self.place(day), str(day.year)) for day in years if day.year % step == 0]
-        step = next(step for step in (1, 2, 3, 6, 12) if len(days) / step <= 5 or step == 12)
+        step = next(step for step in (1, 2, 3, 6, 12) if len(days) / step <= months_shown or step == 12)
         return [(self.place(day), f"{day:%Y-%m}") for day in days if (day.month - 1) % step == 0]

@@ -25,6 +25,10 @@ class Segment(NamedTuple):
     component: str
     trouble: str = ""
     """Why the segment could not be cut out of the text, if so."""
+    start: int = -1
+    """Where it begins in the text, and where its terminator stands; -1 where it has no such place."""
+    stop: int = -1
+    delimiters: Delimiters | None = None
 
 
 class Run(NamedTuple):
@@ -54,6 +58,15 @@ def cut(text: str, delimiters: Delimiters | None = None, number: int = 0) -> Ite
 
     Without ``delimiters`` the text is a whole file, read from its first readable ISA on.
     """
+    yield from _cut(text, delimiters, number, runs=True)
+
+
+def places(text: str) -> list[Segment]:
+    """Every segment of a whole file, numbered as `cut` does, each with its place in the text."""
+    return [piece for piece in _cut(text, None, 0, runs=False) if isinstance(piece, Segment)]
+
+
+def _cut(text: str, delimiters: Delimiters | None, number: int, *, runs: bool) -> Iterator[Segment | Run]:
     position = 0
     if delimiters is None:
         starts = (match.start() for match in islice(ISA.finditer(text), 1000))
@@ -78,7 +91,7 @@ def cut(text: str, delimiters: Delimiters | None = None, number: int = 0) -> Ite
             yield Segment(number, ["ISA"], delimiters.component)
             continue
         assert delimiters
-        if position >= odd_until:
+        if runs and position >= odd_until:
             odd_until = _run_end(text, position, delimiters.terminator)
             if odd_until > position and (run := _run(text[position:odd_until], delimiters, number + 1)):
                 yield run
@@ -101,7 +114,7 @@ def cut(text: str, delimiters: Delimiters | None = None, number: int = 0) -> Ite
             if raw.strip(BLANK + "\x00\x1a"):  # old end-of-file marks
                 yield Segment(number, [], "", "the file ends inside this segment (no terminator), so it is cut short")
             return
-        yield Segment(number, elements(raw, delimiters.element), delimiters.component)
+        yield Segment(number, elements(raw, delimiters.element), delimiters.component, "", position, stop, delimiters)
         position = stop + 1
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Callable
 from datetime import date
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any
 
 from anyio import to_thread
@@ -15,7 +13,7 @@ from fastapi.responses import RedirectResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from chartulary import formats
+from chartulary import formats, receipts
 from chartulary.claim import Claim
 from chartulary.errors import Problem
 from chartulary.readers import read_claims_from
@@ -60,11 +58,7 @@ KnownOn = Annotated[
 
 def decision_id(service: Service, as_known_on: date | None, what: str, body: bytes) -> str:
     """Names a decision by all that it hangs on: the same content, register, day and version give the same name."""
-    digest = hashlib.sha256()
-    for part in (version("chartulary"), service.register.revision, str(as_known_on), what):
-        digest.update(part.encode() + b"\0")
-    digest.update(body)
-    return digest.hexdigest()[:32]
+    return receipts.decision_id(service.register.revision, as_known_on, what, body)
 
 
 def made_by(service: Service, as_known_on: date | None, decision: str) -> dict[str, str]:

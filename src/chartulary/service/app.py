@@ -24,7 +24,7 @@ from chartulary.claim import Claim
 from chartulary.errors import ChartularyError
 from chartulary.register import Register, Snapshot
 from chartulary.report import Report
-from chartulary.service import api, asking, check, explore, pages, policies, records, sparql, things, views
+from chartulary.service import api, asking, check, compare, explore, pages, policies, records, sparql, things, views
 from chartulary.service.guard import Guard, Metrics
 from chartulary.service.settings import Settings
 from chartulary.service.workers import Workers
@@ -136,6 +136,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(api.router)
     app.include_router(sparql.router)
     app.include_router(api.question_routes(service.register))
+    app.include_router(compare.router)
     app.include_router(pages.router)
     app.include_router(views.router)
     app.include_router(policies.router)
