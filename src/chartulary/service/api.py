@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 router = APIRouter(prefix="/v1")
 
+_VERSION = version("chartulary")  # reading it takes a fifth of the time that a claim takes
+
 JSON, FHIR, TURTLE, LINES = "application/json", "application/fhir+json", "text/turtle", "application/x-ndjson"
 CLAIMS = {
     "application/edi-x12": "An X12 837I or 837P interchange",
@@ -61,7 +63,7 @@ KnownOn = Annotated[
 def decision_id(service: Service, as_known_on: date | None, what: str, body: bytes) -> str:
     """Names a decision by all that it hangs on: the same content, register, day and version give the same name."""
     digest = hashlib.sha256()
-    for part in (version("chartulary"), service.register.revision, str(as_known_on), what):
+    for part in (_VERSION, service.register.revision, str(as_known_on), what):
         digest.update(part.encode() + b"\0")
     digest.update(body)
     return digest.hexdigest()[:32]
