@@ -516,7 +516,10 @@ def whole(register: Register, home: Path, many: Path, tmp_path_factory: pytest.T
 def stopped(home: Path, many: Path, out: Path, number: signal.Signals, *, jobs: int = 1, whom: str = "all") -> Outcome:
     """A run that gets a signal when its first parts are written."""
     options = ("-f", "jsonl", "-j", str(jobs), "-o", out)
+    # What runs in the background of a script ignores interrupts, and so would its child.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = command(home, "validate", many, *options, code=SMALL_PARTS + SLOW + MAIN)
+    signal.signal(signal.SIGINT, before)
     until = time.monotonic() + 50
     while not Path(f"{out}.resume").exists():
         assert process.poll() is None and time.monotonic() < until, process.communicate()

@@ -147,6 +147,7 @@ def test_tables_give_the_findings_of_the_engine(result: spark.Result, tabular: l
     }
 
 
+@pytest.mark.slow
 def test_findings_cite_what_their_provisions_rest_on(
     result: spark.Result, tabular: list[Claim], earlier: Snapshot
 ) -> None:
@@ -162,12 +163,14 @@ def test_findings_cite_what_their_provisions_rest_on(
     assert all(cited.values())
 
 
+@pytest.mark.slow
 def test_every_claim_has_its_outcome(result: spark.Result, tabular: list[Claim], earlier: Snapshot) -> None:
     outcomes = {row.claim: row.outcome for row in result.claims.collect()}
     assert outcomes.pop("bad day")
     assert outcomes == {report.claim: report.outcome for report in found_by_engine(tabular, earlier)}
 
 
+@pytest.mark.slow
 def test_problems_say_which_claim_and_row(result: spark.Result) -> None:
     problems = {(row.claim, row.where): row.message for row in result.problems.collect()}
     assert problems.keys() == {
@@ -179,6 +182,7 @@ def test_problems_say_which_claim_and_row(result: spark.Result) -> None:
     assert problems[None, ""] == "2 rows without claim_id were left out"
 
 
+@pytest.mark.slow
 def test_nothing_is_left_in_the_session(session: Any, result: spark.Result) -> None:
     assert not [table.name for table in session.catalog.listTables() if table.name.startswith("chartulary")]
     assert session.conf.get("spark.sql.constraintPropagation.enabled") == "true"
@@ -187,6 +191,7 @@ def test_nothing_is_left_in_the_session(session: Any, result: spark.Result) -> N
     )
 
 
+@pytest.mark.slow
 def test_what_is_no_table_of_claims_is_refused(session: Any, snapshot: Snapshot) -> None:
     with pytest.raises(ChartularyError, match="no column claim_id"):
         spark.run(session.createDataFrame([("1",)], "hcpcs_code string"), snapshot)

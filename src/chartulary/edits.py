@@ -323,7 +323,6 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 _SCALAR = re.compile(r"[^\s,\]}]+")
 _NDC = re.compile(r"/ndc$|\.113883\.6\.69$", re.IGNORECASE)
 _NUBC = re.compile(r"nubc\.org.*revenue", re.IGNORECASE)
-_HCPCS_SYSTEM = "https://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets"
 _REVENUE_SYSTEM = "https://www.nubc.org/CodeSystem/RevenueCodes"
 _CONDITION_SYSTEM = "https://www.nubc.org/CodeSystem/ConditionCodes"
 _INFORMATION = {
@@ -454,7 +453,7 @@ def _edit_json(text: str, edit: Edit, claim: Claim) -> str:
             return _append(text, line, "modifiers", edit.code)
         return _put(text, line, "code" if edit.field == "procedureCode" else "revenue_code", edit.code)
     if edit.field == "modifier":
-        return _append(text, line, "modifier", {"coding": [{"system": _HCPCS_SYSTEM, "code": edit.code}]})
+        return _append(text, line, "modifier", {"coding": [{"code": edit.code}]})
     concept = (line.members or {}).get("productOrService" if edit.field == "procedureCode" else "revenue")
     if concept is None and edit.field == "revenueCode":
         return _put(text, line, "revenue", {"coding": [{"system": _REVENUE_SYSTEM, "code": edit.code}]})

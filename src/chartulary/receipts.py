@@ -23,6 +23,9 @@ from chartulary.register import Register
 from chartulary.report import ClaimOutcome, Outcome, Report
 from chartulary.snapshot import Unknown
 
+VERSION = version("chartulary")
+"""Read once: it takes a fifth of the time that a claim takes."""
+
 _SUFFIX = ".receipt.json"
 
 
@@ -84,7 +87,7 @@ class Verdict:
 def decision_id(revision: str, as_known_on: date | None, what: str, body: bytes) -> str:
     """Names a decision by all that it hangs on: the same content, register, day and version give the same name."""
     digest = hashlib.sha256()
-    for part in (version("chartulary"), revision, str(as_known_on), what):
+    for part in (VERSION, revision, str(as_known_on), what):
         digest.update(part.encode() + b"\0")
     digest.update(body)
     return digest.hexdigest()[:32]
@@ -118,7 +121,7 @@ def receipt(claim: Claim, report: Report, *, unknown: Unknown = "review") -> Rec
         decision=decision_id(report.register_revision, report.as_known_on, unknown, content(claim)),
         claim_sha256=digest(claim),
         register_revision=report.register_revision,
-        version=version("chartulary"),
+        version=VERSION,
         engine=report.engine,
         as_known_on=report.as_known_on,
         unknown=unknown,

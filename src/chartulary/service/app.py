@@ -31,7 +31,7 @@ from chartulary.service.workers import Workers
 from chartulary.snapshot import Unknown
 
 _SNAPSHOTS_KEPT = 8
-_THREADS = 4
+_THREADS = 2
 
 
 class TooMuch(HTTPException):

@@ -27,6 +27,7 @@ from chartulary.facts import Facts, Text
 from chartulary.register import data_folder
 from chartulary.service import pages
 from chartulary.service.api import Serving, decision_id, made_by
+from chartulary.service.sparql import identity
 from chartulary.service.worker import ROWS, Ask, Refusal
 from chartulary.service.workers import Busy
 from chartulary.terms import LABEL, POL, ROOT
@@ -236,7 +237,7 @@ async def _run(service: Serving, ask: Ask, known: str) -> _Reply | _Fault:
         place = re.match(r"line (\d+), column (\d+): ", reply.reason)
         line, column = (int(place[1]), int(place[2])) if place else (None, None)
         return _Fault(reply.reason, reply.status, line, column)
-    decision = decision_id(service, day, "sparql", ask.query.encode("utf-8", "backslashreplace"))
+    decision = decision_id(service, day, "sparql", identity(ask))
     return _Reply(reply.media, reply.body, seconds, made_by(service, day, decision))
 
 
