@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import logging
 import os
-import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import date
 from enum import StrEnum
 from importlib.metadata import version
@@ -17,11 +15,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from typer.exceptions import TyperException
 
 from chartulary import hindsight_commands
 from chartulary.errors import ChartularyError, Interrupted, Problem
+from chartulary.options import (
+    EngineChoice,
+    KnownOn,
+    Output,
+    Policies,
+    UnknownChoice,
+    cache_folder,
+    day,
+    print_text,
+    read_bytes,
+    size_of,
+    tell,
+    write_whole,
+    writing,
+)
 from chartulary.workbench import commands
 
 if TYPE_CHECKING:
@@ -65,16 +77,6 @@ class RepairFormat(StrEnum):
     json = "json"
 
 
-class EngineChoice(StrEnum):
-    """What runs the rules."""
-
-    auto = "auto"
-    python = "python"
-    sql = "sql"
-    shifty = "shifty"
-    pyshacl = "pyshacl"
-
-
 class DialectChoice(StrEnum):
     """Whose SQL."""
 
@@ -94,20 +96,6 @@ class ExportChoice(StrEnum):
     trig = "trig"
 
 
-class UnknownChoice(StrEnum):
-    """What an unknown requirement gives."""
-
-    review = "review"
-    info = "info"
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"'{text}' is not a day (yyyy-mm-dd)") from None
-
-
 def _show_version(wanted: bool) -> None:
     if wanted:
         print(f"chartulary {version('chartulary')}")
@@ -120,18 +108,6 @@ def _options(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which.")
     ] = False,
 ) -> None: ...
-
-
-KnownOn = Annotated[
-    date | None,
-    typer.Option("--as-known-on", parser=_day, metavar="DATE", help="Answer with what was published by this day."),
-]
-Policies = Annotated[
-    Path | None, typer.Option("--policies", metavar="DIR", help="A folder of your own policies as well.")
-]
-Output = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write here instead of the terminal.")
-]
 
 
 @app.command()
@@ -166,7 +142,7 @@ def validate(
 
     settings = batch.Settings(
         policies=policies,
-        cache=_cache(),
+        cache=cache_folder(),
         as_known_on=as_known_on,
         unknown=unknown.value,
         engine=engine.value,
@@ -195,7 +171,7 @@ def _validate_few(settings: Settings, names: list[str], format: Format, output: 
     counts: Counter[str] = Counter()
     reports: list[Report] = []
     problems: list[Problem] = []
-    with _writing(output) as console:
+    with writing(output) as console:
         for step in batch.run(names, lambda: worker):
             counts.update(step.done.outcomes)
             problems += step.done.problems
@@ -214,12 +190,12 @@ def _validate_few(settings: Settings, names: list[str], format: Format, output: 
                 as_known_on=settings.as_known_on,
                 engine=", ".join(sorted({report.engine for report in reports})) or settings.engine,
             )
-            _print(console, formats.dump(whole))
+            print_text(console, formats.dump(whole))
         elif format is Format.ttl:
-            _print(console, formats.reports_turtle(reports))
+            print_text(console, formats.reports_turtle(reports))
         elif format is Format.fhir:
-            _print(console, formats.dump(formats.operation_outcome(reports, problems)))
-    _tell(problems)
+            print_text(console, formats.dump(formats.operation_outcome(reports, problems)))
+    tell(problems)
     counts["problem"] = sum(not problem.warning for problem in problems)
     return counts
 
@@ -235,7 +211,7 @@ def _validate_many(
         raise ChartularyError("--format parquet and --resume need --output FILE")
     snapshot = settings.snapshot()
     write, sink = out.writer(format.value, output)
-    sizes = {name: size for name in names if (size := _size(name)) is not None}
+    sizes = {name: size for name in names if (size := size_of(name)) is not None}
     ledger = None
     if output:
         ledger = out.Ledger(
@@ -258,22 +234,8 @@ def _validate_many(
         ledger=ledger,
         jobs=jobs or (os.cpu_count() or 1 if sum(size for size, _ in sizes.values()) > batch.LARGE else 1),
         sizes={name: size for name, (size, _) in sizes.items()},
-        tell=_tell,
+        tell=tell,
     )
-
-
-def _size(name: str) -> tuple[int, int] | None:
-    """Bytes of a file, and when it was last changed."""
-    try:
-        found = Path(name).stat()
-    except (OSError, ValueError):
-        return None
-    return found.st_size, found.st_mtime_ns
-
-
-def _tell(problems: Iterable[Problem]) -> None:
-    for problem in problems:
-        print(problem, file=sys.stderr)
 
 
 @app.command()
@@ -297,16 +259,18 @@ def repair(
     from chartulary import repair as mending
     from chartulary.register import Register
 
-    data = _read(file)
+    data = read_bytes(file)
     if output is not None and file != "-" and output.exists() and output.samefile(file):
         raise ChartularyError(f"{output}: is the file that is mended; write to another")
-    snapshot = Register.load(policies=policies, cache=_cache()).snapshot(as_known_on=as_known_on, unknown=unknown.value)
+    snapshot = Register.load(policies=policies, cache=cache_folder()).snapshot(
+        as_known_on=as_known_on, unknown=unknown.value
+    )
     repaired = mending.repair(data, snapshot, source=file)
     if output is not None:
-        _write_whole(output, repaired.data)
-    with _writing(None) as console:
+        write_whole(output, repaired.data)
+    with writing(None) as console:
         if format is RepairFormat.json:
-            _print(console, formats.dump(mending.repaired_json(repaired, snapshot)))
+            print_text(console, formats.dump(mending.repaired_json(repaired, snapshot)))
         else:
             mending.show_repaired(console, repaired)
             if output is not None:
@@ -314,7 +278,7 @@ def repair(
                 console.print(f"wrote {output}{same}", soft_wrap=True, markup=False)
             elif repaired.mended:
                 console.print("nothing is written yet: --output FILE writes the mended file")
-    _tell(repaired.problems)
+    tell(repaired.problems)
     if any(not problem.warning for problem in repaired.problems):
         raise typer.Exit(2)
     if repaired.unfinished or (repaired.mended and output is None):
@@ -348,13 +312,13 @@ def verify(
             else:
                 problems.append(item)
 
-    register = Register.load(policies=policies, cache=_cache())
+    register = Register.load(policies=policies, cache=cache_folder())
     verdict = receipts.verify(made, claims(), register, engine=engine.value)
-    with _writing(None) as console:
+    with writing(None) as console:
         for line in receipts.in_words(verdict, register):
             console.print(line, soft_wrap=True, markup=False)
     if not verdict.same_claim:
-        _tell(problems)
+        tell(problems)
         raise typer.Exit(2 if any(not problem.warning for problem in problems) else 1)
     if not verdict.same_result:
         raise typer.Exit(1)
@@ -385,8 +349,8 @@ def ask(
     from chartulary import formats
     from chartulary.register import Register
 
-    register = Register.load(policies=policies, cache=_cache())
-    with _writing(output) as console:
+    register = Register.load(policies=policies, cache=cache_folder())
+    with writing(output) as console:
         if list_them or question is None:
             for query in register.queries.values():
                 console.print(f"[bold]{query.name}[/]: {query.summary}", soft_wrap=True)
@@ -398,9 +362,9 @@ def ask(
         given = _parameters([*(parameters or []), *context.args])
         answer = register.ask(question, as_known_on=as_known_on, endpoint=endpoint, **given)
         if format is AnswerFormat.json:
-            _print(console, formats.dump(formats.answer_json(answer)))
+            print_text(console, formats.dump(formats.answer_json(answer)))
         elif format is AnswerFormat.csv:
-            _print(console, formats.answer_csv(answer).rstrip("\n"))
+            print_text(console, formats.answer_csv(answer).rstrip("\n"))
         else:
             title = ": ".join(filter(None, (register.queries[question].summary, " ".join(given.values()))))
             formats.show_answer(console, answer, title)
@@ -418,9 +382,9 @@ def export(
     """Write the register, as known on a day, for a SPARQL server of your own."""
     from chartulary.register import Register
 
-    snapshot = Register.load(policies=policies, cache=_cache()).snapshot(as_known_on=as_known_on)
-    with _writing(output) as console:
-        _print(console, snapshot.export(format.value).decode().rstrip("\n"))
+    snapshot = Register.load(policies=policies, cache=cache_folder()).snapshot(as_known_on=as_known_on)
+    with writing(output) as console:
+        print_text(console, snapshot.export(format.value).decode().rstrip("\n"))
 
 
 @app.command()
@@ -445,7 +409,7 @@ def table(
                     yield item
                 else:
                     problems.append(item)
-                    _tell([item])
+                    tell([item])
 
     count = write_table(claims(), output)
     print(f"{output}: {count:,} claims", file=sys.stderr)
@@ -465,10 +429,10 @@ def compile_rules(
     from chartulary.compiler import script
     from chartulary.register import Register
 
-    register = Register.load(policies=policies, cache=_cache())
+    register = Register.load(policies=policies, cache=cache_folder())
     snapshot = register.snapshot(as_known_on=as_known_on, unknown=unknown.value)
-    with _writing(output) as console:
-        _print(console, script.write(snapshot, dialect=dialect.value))
+    with writing(output) as console:
+        print_text(console, script.write(snapshot, dialect=dialect.value))
 
 
 @app.command()
@@ -479,10 +443,10 @@ def timeline(
     lob: Annotated[str, typer.Option(help="The member's line of business.")] = "",
     request: Annotated[str, typer.Option(help="What is sent: a claim, or prior-authorization.")] = "",
     first: Annotated[
-        date | None, typer.Option("--from", parser=_day, metavar="DATE", help="The first day of service to show.")
+        date | None, typer.Option("--from", parser=day, metavar="DATE", help="The first day of service to show.")
     ] = None,
     last: Annotated[
-        date | None, typer.Option("--until", parser=_day, metavar="DATE", help="The last day of service to show.")
+        date | None, typer.Option("--until", parser=day, metavar="DATE", help="The last day of service to show.")
     ] = None,
     as_known_on: KnownOn = None,
     policies: Policies = None,
@@ -497,11 +461,11 @@ def timeline(
 
     if output and output.suffix.lower() not in (".svg", ".png"):
         raise ChartularyError(f"{output}: a picture ends in .svg or .png")
-    register = Register.load(policies=policies, cache=_cache())
+    register = Register.load(policies=policies, cache=cache_folder())
     given = {"code": code, "payer": payer, "setting": setting, "lob": lob, "request": request}
     found = history.read(register, given, first=first, last=last, as_known_on=as_known_on)
     if output is None:
-        with _writing(None) as console:
+        with writing(None) as console:
             picture.show(console, found)
         return
     text = picture.svg(found)
@@ -542,7 +506,7 @@ def serve(
             host=host,
             port=port,
             policies=policies,
-            cache=_cache(),
+            cache=cache_folder(),
             token=read_token(token) if token else None,
             query_seconds=query_seconds,
             query_rows=query_rows,
@@ -550,205 +514,8 @@ def serve(
     )
 
 
-class ComparisonFormat(StrEnum):
-    """How a comparison is written."""
-
-    table = "table"
-    json = "json"
-
-
-class WorklistFormat(StrEnum):
-    """How a worklist is written."""
-
-    table = "table"
-    csv = "csv"
-    parquet = "parquet"
-    html = "html"
-    jsonl = "jsonl"
-
-
-@app.command()
-def compare(
-    claims: Annotated[
-        list[str] | None, typer.Argument(metavar="[CLAIM]...", help="Claims in any form, instead of a code.")
-    ] = None,
-    known: Annotated[
-        list[date] | None,
-        typer.Option("--known", parser=_day, metavar="DATE", help="Twice: what was known on either day."),
-    ] = None,
-    code: Annotated[str | None, typer.Option(help="The code that is asked about.")] = None,
-    payer: Annotated[str | None, typer.Option(help="Who pays.")] = None,
-    dos: Annotated[str | None, typer.Option(metavar="DATE", help="The day of service.")] = None,
-    setting: Annotated[str | None, typer.Option(help="Inpatient, outpatient, …")] = None,
-    lob: Annotated[str | None, typer.Option(help="The line of business.")] = None,
-    request: Annotated[str | None, typer.Option(help="claim or prior-authorization.")] = None,
-    unknown: Annotated[UnknownChoice, typer.Option(help="What an unknown requirement gives.")] = UnknownChoice.review,
-    format: Annotated[
-        ComparisonFormat, typer.Option("--format", "-f", help="How to write it.")
-    ] = ComparisonFormat.table,
-    policies: Policies = None,
-    output: Output = None,
-) -> None:
-    """Say what was answered with what was known on one day, what on another, and which change makes the difference.
-
-    Ask about a code (--code, --payer, --dos), or about claims. Ends with 1 where something differs.
-    """
-    from chartulary import batch, formats, hindsight_formats
-    from chartulary.claim import Claim
-    from chartulary.hindsight import Hindsight
-    from chartulary.readers import read_claims
-    from chartulary.register import Register
-
-    if not known or len(known) > 2:
-        raise ChartularyError("say the days to compare: --known DATE --known DATE (one: with all that is known)")
-    asked = {
-        name: value
-        for name, value in (
-            ("code", code), ("payer", payer), ("dos", dos), ("setting", setting), ("lob", lob), ("request", request)
-        )
-        if value is not None
-    }  # fmt: skip
-    if bool(claims) == bool(asked):
-        raise ChartularyError("name claims, or a code with its payer and day (--code, --payer, --dos)")
-    register = Register.load(policies=policies, cache=_cache())
-    hindsight = Hindsight(register, since=known[0], until=known[1] if len(known) > 1 else None, unknown=unknown.value)
-    problems: list[Problem] = []
-    with _writing(output) as console:
-        if asked:
-            compared = hindsight.compare("requirements", **asked)
-            if format is ComparisonFormat.json:
-                _print(console, formats.dump(hindsight_formats.comparison_json(compared)))
-            else:
-                summary = register.queries["requirements"].summary
-                hindsight_formats.show_comparison(console, compared, f"{summary}: {' '.join(asked.values())}")
-            differs = not compared.same
-        else:
-            found = []
-            for name in batch.inputs(claims or (), output=output):
-                for item in read_claims(name):
-                    if isinstance(item, Claim):
-                        found.append(hindsight.judge(item))
-                    else:
-                        problems.append(item)
-            differs = any(each.differs or each.decisive for each in found)
-            if format is ComparisonFormat.json:
-                _print(console, formats.dump(hindsight_formats.claims_json(found, hindsight, register.revision)))
-            else:
-                for each in found:
-                    hindsight_formats.show_claim_comparison(console, each, hindsight)
-                causes = dict.fromkeys(cause for each in found for cause in each.causes)
-                hindsight_formats.show_causes(console, map(hindsight.cause, causes))
-    _tell(problems)
-    if any(not problem.warning for problem in problems):
-        raise typer.Exit(2)
-    if differs:
-        raise typer.Exit(1)
-
-
-@app.command()
-def worklist(
-    files: Annotated[
-        list[str], typer.Argument(metavar="CLAIMS...", help="Claims in any form; files, folders, patterns.")
-    ],
-    since: Annotated[date, typer.Option(parser=_day, metavar="DATE", help="Against what was known on this day.")],
-    until: Annotated[
-        date | None, typer.Option(parser=_day, metavar="DATE", help="What was known on this day; all, if left out.")
-    ] = None,
-    remits: Annotated[
-        list[str] | None,
-        typer.Option("--remits", metavar="835", help="Remittances: a file, folder or pattern; may be given again."),
-    ] = None,
-    any_reason: Annotated[
-        bool, typer.Option("--any-reason", help="With --remits: also those denied for a reason that does not fit.")
-    ] = False,
-    format: Annotated[WorklistFormat, typer.Option("--format", "-f", help="How to write it.")] = WorklistFormat.table,
-    unknown: Annotated[UnknownChoice, typer.Option(help="What an unknown requirement gives.")] = UnknownChoice.review,
-    engine: Annotated[EngineChoice, typer.Option(help="What runs the rules.")] = EngineChoice.auto,
-    policies: Policies = None,
-    output: Output = None,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", min=1, help="Processes to work with (all cores for large inputs).")
-    ] = None,
-) -> None:
-    """List the claims that fare otherwise by what became known between two days, and by which sentence.
-
-    With remittances only those that were denied or reduced. Ends with 1 where there is any.
-    """
-    from chartulary import batch, hindsight_formats
-    from chartulary import worklist as listing
-    from chartulary.remittances import Remittances
-
-    if format is WorklistFormat.parquet and output is None:
-        raise ChartularyError("--format parquet needs --output FILE")
-    if any_reason and not remits:
-        raise ChartularyError("--any-reason goes with --remits")
-    settings = batch.Settings(policies=policies, cache=_cache(), unknown=unknown.value, engine=engine.value)
-    names = list(batch.inputs(files, output=output))
-    size = sum(known[0] for name in names if (known := _size(name)))
-    read = Remittances.read(batch.inputs(remits)) if remits else None
-    found = listing.worklist(
-        names,
-        settings,
-        listing.Wish(since=since, until=until, remits=read, any_reason=any_reason),
-        jobs=jobs or (os.cpu_count() or 1 if size > batch.LARGE else 1),
-    )
-    if format is WorklistFormat.parquet and output is not None:
-        _write_bytes(output, hindsight_formats.as_parquet(found))
-    else:
-        with _writing(output) as console:
-            if format is WorklistFormat.table:
-                hindsight_formats.show_worklist(console, found)
-            elif format is WorklistFormat.csv:
-                console.file.write(hindsight_formats.as_csv(found))
-            elif format is WorklistFormat.jsonl:
-                console.file.write(hindsight_formats.as_jsonl(found))
-            else:
-                console.file.write(hindsight_formats.as_html(found))
-    if format is not WorklistFormat.table:
-        print(hindsight_formats.summary(found), file=sys.stderr)
-    _tell(found.problems)
-    if any(not problem.warning for problem in found.problems):
-        raise typer.Exit(2)
-    if found.entries:
-        raise typer.Exit(1)
-
-
-def _write_bytes(output: Path, data: bytes) -> None:
-    try:
-        output.write_bytes(data)
-    except OSError as fault:
-        raise ChartularyError(f"{output}: cannot be written: {fault.strerror}") from None
-
-
 commands.add_to(app)
 hindsight_commands.add_to(app)
-
-
-def _cache() -> Path | None:
-    from chartulary.cache import default_folder
-
-    return default_folder()
-
-
-def _read(name: str) -> bytes:
-    """The bytes of a file; ``-`` is standard input."""
-    try:
-        return sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except (OSError, ValueError) as fault:
-        raise ChartularyError(
-            f"{name}: cannot be read: {getattr(fault, 'strerror', None) or 'not a file name'}"
-        ) from None
-
-
-def _write_whole(file: Path, data: bytes) -> None:
-    """Writes a file so that it is there whole or, if that fails, as it was."""
-    part = file.with_name(f".{file.name}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(file)
-    except OSError as fault:
-        part.unlink(missing_ok=True)
-        raise ChartularyError(f"{file}: cannot be written: {fault.strerror}") from None
 
 
 def _parameters(words: list[str]) -> dict[str, str]:
@@ -767,26 +534,6 @@ def _parameters(words: list[str]) -> dict[str, str]:
             raise ChartularyError(f"'{name}' is no parameter of a question; write --{name.replace('_', '-')} {value}")
         given[name.replace("-", "_")] = value
     return given
-
-
-@contextlib.contextmanager
-def _writing(output: Path | None) -> Iterator[Console]:
-    if output is None:
-        columns = os.environ.get("COLUMNS", "")
-        width = max(80, int(columns)) if re.fullmatch("[0-9]{1,4}", columns) else 80
-        yield Console(highlight=False, width=None if sys.stdout.isatty() else width)
-        return
-    try:
-        stream = output.open("w", encoding="utf-8")
-    except OSError as fault:
-        raise ChartularyError(f"{output}: cannot be written: {fault.strerror}") from None
-    with stream:
-        yield Console(file=stream, highlight=False, width=100)
-
-
-def _print(console: Console, text: str) -> None:
-    """Text as it is: never wrapped, never read as markup."""
-    console.file.write(text + "\n")
 
 
 def main() -> None:

@@ -6,50 +6,30 @@ import os
 import sys
 from datetime import date
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from chartulary.errors import ChartularyError, Problem
+from chartulary.options import (
+    EngineChoice,
+    Output,
+    Policies,
+    UnknownChoice,
+    cache_folder,
+    day,
+    print_text,
+    size_of,
+    tell,
+    write_whole,
+    writing,
+)
 
 
 def add_to(app: typer.Typer) -> None:
     """Makes the commands below part of the command line."""
     app.command()(compare)
     app.command()(worklist)
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"'{text}' is not a day (yyyy-mm-dd)") from None
-
-
-class UnknownChoice(StrEnum):
-    """What an unknown requirement gives."""
-
-    review = "review"
-    info = "info"
-
-
-class EngineChoice(StrEnum):
-    """What runs the rules."""
-
-    auto = "auto"
-    python = "python"
-    sql = "sql"
-    shifty = "shifty"
-    pyshacl = "pyshacl"
-
-
-Policies = Annotated[
-    Path | None, typer.Option("--policies", metavar="DIR", help="A folder of your own policies as well.")
-]
-Output = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write here instead of the terminal.")
-]
 
 
 class ComparisonFormat(StrEnum):
@@ -75,7 +55,7 @@ def compare(
     ] = None,
     known: Annotated[
         list[date] | None,
-        typer.Option("--known", parser=_day, metavar="DATE", help="Twice: what was known on either day."),
+        typer.Option("--known", parser=day, metavar="DATE", help="Twice: what was known on either day."),
     ] = None,
     code: Annotated[str | None, typer.Option(help="The code that is asked about.")] = None,
     payer: Annotated[str | None, typer.Option(help="Who pays.")] = None,
@@ -94,7 +74,7 @@ def compare(
 
     Ask about a code (--code, --payer, --dos), or about claims. Ends with 1 where something differs.
     """
-    from chartulary import batch, cli, formats, hindsight_formats
+    from chartulary import batch, formats, hindsight_formats
     from chartulary.claim import Claim
     from chartulary.hindsight import Hindsight
     from chartulary.readers import read_claims
@@ -111,14 +91,14 @@ def compare(
     }  # fmt: skip
     if bool(claims) == bool(asked):
         raise ChartularyError("name claims, or a code with its payer and day (--code, --payer, --dos)")
-    register = Register.load(policies=policies, cache=cli._cache())
+    register = Register.load(policies=policies, cache=cache_folder())
     hindsight = Hindsight(register, since=known[0], until=known[1] if len(known) > 1 else None, unknown=unknown.value)
     problems: list[Problem] = []
-    with cli._writing(output) as console:
+    with writing(output) as console:
         if asked:
             compared = hindsight.compare("requirements", **asked)
             if format is ComparisonFormat.json:
-                cli._print(console, formats.dump(hindsight_formats.comparison_json(compared)))
+                print_text(console, formats.dump(hindsight_formats.comparison_json(compared)))
             else:
                 summary = register.queries["requirements"].summary
                 hindsight_formats.show_comparison(console, compared, f"{summary}: {' '.join(asked.values())}")
@@ -133,13 +113,13 @@ def compare(
                         problems.append(item)
             differs = any(each.differs or each.decisive for each in found)
             if format is ComparisonFormat.json:
-                cli._print(console, formats.dump(hindsight_formats.claims_json(found, hindsight, register.revision)))
+                print_text(console, formats.dump(hindsight_formats.claims_json(found, hindsight, register.revision)))
             else:
                 for each in found:
                     hindsight_formats.show_claim_comparison(console, each, hindsight)
                 causes = dict.fromkeys(cause for each in found for cause in each.causes)
                 hindsight_formats.show_causes(console, map(hindsight.cause, causes))
-    cli._tell(problems)
+    tell(problems)
     if any(not problem.warning for problem in problems):
         raise typer.Exit(2)
     if differs:
@@ -150,9 +130,9 @@ def worklist(
     files: Annotated[
         list[str], typer.Argument(metavar="CLAIMS...", help="Claims in any form; files, folders, patterns.")
     ],
-    since: Annotated[date, typer.Option(parser=_day, metavar="DATE", help="Against what was known on this day.")],
+    since: Annotated[date, typer.Option(parser=day, metavar="DATE", help="Against what was known on this day.")],
     until: Annotated[
-        date | None, typer.Option(parser=_day, metavar="DATE", help="What was known on this day; all, if left out.")
+        date | None, typer.Option(parser=day, metavar="DATE", help="What was known on this day; all, if left out.")
     ] = None,
     remits: Annotated[
         list[str] | None,
@@ -174,7 +154,7 @@ def worklist(
 
     With remittances only those that were denied or reduced. Ends with 1 where there is any.
     """
-    from chartulary import batch, cli, hindsight_formats
+    from chartulary import batch, hindsight_formats
     from chartulary import worklist as listing
     from chartulary.remittances import Remittances
 
@@ -182,9 +162,9 @@ def worklist(
         raise ChartularyError("--format parquet needs --output FILE")
     if any_reason and not remits:
         raise ChartularyError("--any-reason goes with --remits")
-    settings = batch.Settings(policies=policies, cache=cli._cache(), unknown=unknown.value, engine=engine.value)
+    settings = batch.Settings(policies=policies, cache=cache_folder(), unknown=unknown.value, engine=engine.value)
     names = list(batch.inputs(files, output=output))
-    size = sum(known[0] for name in names if (known := cli._size(name)))
+    size = sum(known[0] for name in names if (known := size_of(name)))
     read = Remittances.read(batch.inputs(remits)) if remits else None
     found = listing.worklist(
         names,
@@ -193,9 +173,9 @@ def worklist(
         jobs=jobs or (os.cpu_count() or 1 if size > batch.LARGE else 1),
     )
     if format is WorklistFormat.parquet and output is not None:
-        cli._write_whole(output, hindsight_formats.as_parquet(found))
+        write_whole(output, hindsight_formats.as_parquet(found))
     else:
-        with cli._writing(output) as console:
+        with writing(output) as console:
             if format is WorklistFormat.table:
                 hindsight_formats.show_worklist(console, found)
             elif format is WorklistFormat.csv:
@@ -206,7 +186,7 @@ def worklist(
                 console.file.write(hindsight_formats.as_html(found))
     if format is not WorklistFormat.table:
         print(hindsight_formats.summary(found), file=sys.stderr)
-    cli._tell(found.problems)
+    tell(found.problems)
     if any(not problem.warning for problem in found.problems):
         raise typer.Exit(2)
     if found.entries:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from chartulary.errors import ChartularyError
+from chartulary.options import EngineChoice, Policies, writing
 
 
 def add_to(app: typer.Typer) -> None:
@@ -114,25 +115,13 @@ class TestFormat(StrEnum):
     json = "json"
 
 
-class TestEngine(StrEnum):
-    """What runs the rules."""
-
-    auto = "auto"
-    python = "python"
-    sql = "sql"
-    shifty = "shifty"
-    pyshacl = "pyshacl"
-
-
 def test(
     path: Annotated[
         Path | None,
         typer.Argument(metavar="[PATH]", help="A policy's folder, its suite.toml, or a folder of policies."),
     ] = None,
-    policies: Annotated[
-        Path | None, typer.Option("--policies", metavar="DIR", help="A folder of your own policies as well.")
-    ] = None,
-    engine: Annotated[TestEngine, typer.Option(help="What runs the rules.")] = TestEngine.auto,
+    policies: Policies = None,
+    engine: Annotated[EngineChoice, typer.Option(help="What runs the rules.")] = EngineChoice.auto,
     mutate: Annotated[
         bool, typer.Option("--mutate", help="Put in one fault after another, and name those that no suite notices.")
     ] = False,
@@ -143,12 +132,12 @@ def test(
     format: Annotated[TestFormat, typer.Option("--format", "-f", help="How to write the result.")] = TestFormat.text,
 ) -> None:
     """Run the suites beside policies: exact findings, what no claim exercises, faults that no suite notices."""
-    from chartulary import cli, formats
+    from chartulary import formats
     from chartulary.workbench import trial
 
     place = trial.find(path, policies=policies)
     told = trial.run(place, engine=engine.value, mutate=mutate, jobs=jobs, tell=trial.progress)
-    with cli._writing(None) as console:
+    with writing(None) as console:
         if format is TestFormat.json:
             console.file.write(formats.dump(trial.as_json(told)) + "\n")
         else:
@@ -186,14 +175,14 @@ def diff(
     ] = DiffFormat.text,
 ) -> None:
     """Say in words what differs between two registers, and which claims fare otherwise."""
-    from chartulary import cli, formats
+    from chartulary import formats
     from chartulary.cache import default_folder
     from chartulary.workbench import diff as differ
     from chartulary.workbench import diff_formats, sides
 
     with sides.sides(old, new, cache=default_folder()) as (before, after):
         found = differ.compare(before, after, claims=claims)
-    with cli._writing(None) as console:
+    with writing(None) as console:
         if format is DiffFormat.json:
             console.file.write(formats.dump(diff_formats.as_json(found)) + "\n")
         elif format is DiffFormat.markdown:
@@ -284,10 +273,9 @@ def watch(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A policy's folder, or a folder of policies.")] = Path(),
 ) -> None:
     """Lint, and run the suites, again on each save; Ctrl-C ends."""
-    from chartulary import cli
     from chartulary.workbench import watch as watcher
 
-    with cli._writing(None) as console:
+    with writing(None) as console:
         watcher.follow(watcher.Watch(path), console)
 
 
