@@ -2,7 +2,6 @@
 "use strict";
 const form = document.querySelector("form.check");
 const file = document.getElementById("file");
-const answer = document.getElementById("answer");
 
 for (const kind of ["dragenter", "dragover"]) {
   document.addEventListener(kind, (event) => {
@@ -18,36 +17,13 @@ document.addEventListener("drop", (event) => {
   form.classList.remove("over");
   if (!event.dataTransfer.files.length) return;
   event.preventDefault();
-  if (event.dataTransfer.files.length > 1) return tell("One file at a time, please.");
+  if (event.dataTransfer.files.length > 1) return refuse("One file at a time, please.");
   file.files = event.dataTransfer.files;
   form.requestSubmit();
 });
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const button = form.querySelector("button");
-  button.disabled = true;
-  answer.setAttribute("aria-busy", "true");
-  try {
-    const response = await fetch(form.action, { method: "POST", body: new FormData(form) });
-    const text = await response.text();
-    if (!(response.headers.get("content-type") || "").startsWith("text/html")) return tell(JSON.parse(text).error);
-    const page = new DOMParser().parseFromString(text, "text/html");
-    answer.replaceChildren(...page.getElementById("answer").childNodes);
-    document.querySelector("footer").replaceWith(page.querySelector("footer")); // it says as known on which day
-    document.getElementById("found")?.focus();
-  } catch {
-    tell("The server could not be reached, or refused the file: is it too large?");
-  } finally {
-    button.disabled = false;
-    answer.removeAttribute("aria-busy");
-  }
+  const unreachable = "The server could not be reached, or refused the file: is it too large?";
+  if (await send(form, new FormData(form), unreachable)) document.getElementById("found")?.focus();
 });
-
-function tell(reason) {
-  const line = document.createElement("p");
-  line.className = "error";
-  line.setAttribute("role", "alert");
-  line.textContent = reason;
-  answer.replaceChildren(line);
-}

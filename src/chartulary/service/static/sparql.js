@@ -5,7 +5,6 @@ const box = form.querySelector(".editor");
 const paint = box.querySelector("pre");
 const area = document.getElementById("query");
 const told = document.getElementById("told");
-const answer = document.getElementById("answer");
 const library = document.querySelector("details.library");
 
 // --- Colours ---------------------------------------------------------------------------------------------------------
@@ -278,39 +277,16 @@ form.addEventListener("submit", async (event) => {
   event.preventDefault();
   close();
   declare([...new Set([...tokens(area.value)].filter((each) => each.kind === "name").map((each) => each.token.split(":")[0]))]);
-  const button = form.querySelector("button");
-  button.disabled = true;
-  answer.setAttribute("aria-busy", "true");
   told.textContent = "Running";
-  try {
-    const response = await fetch(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
-    const text = await response.text();
-    if (!(response.headers.get("content-type") || "").startsWith("text/html")) return refuse(JSON.parse(text).error);
-    const page = new DOMParser().parseFromString(text, "text/html");
-    const made = page.getElementById("answer");
-    answer.replaceChildren(...made.childNodes);
-    document.querySelector("footer").replaceWith(page.querySelector("footer")); // it says as known on which day
-    history.replaceState(null, "", made.dataset.link);
-    document.title = page.title;
-    library.open = false;
-    told.textContent = answer.querySelector("h2")?.textContent.trim() || "";
-    answer.querySelector("h2")?.scrollIntoView({ block: "nearest" });
-    mark();
-  } catch {
-    refuse("The server could not be reached");
-  } finally {
-    button.disabled = false;
-    answer.removeAttribute("aria-busy");
-  }
+  const page = await send(form, new URLSearchParams(new FormData(form)), "The server could not be reached");
+  if (!page) return;
+  history.replaceState(null, "", page.getElementById("answer").dataset.link);
+  document.title = page.title;
+  library.open = false;
+  told.textContent = answer.querySelector("h2")?.textContent.trim() || "";
+  answer.querySelector("h2")?.scrollIntoView({ block: "nearest" });
+  mark();
 });
-
-function refuse(reason) {
-  const line = document.createElement("p");
-  line.className = "error";
-  line.setAttribute("role", "alert");
-  line.textContent = reason;
-  answer.replaceChildren(line);
-}
 
 function mark() {
   const reason = document.getElementById("fault");
