@@ -24,7 +24,7 @@ from chartulary.errors import ChartularyError
 from chartulary.facts import Facts, from_graph
 from chartulary.graph import LITERALS, SHARED, claim_facts
 from chartulary.report import Reader, Report
-from chartulary.terms import IS_PART_OF, LABEL, POL, ROOT, SHAPE
+from chartulary.terms import IS_PART_OF, LABEL, POL, PUBLISHED, ROOT, SHAPE
 
 if TYPE_CHECKING:
     import pyoxigraph
@@ -356,7 +356,7 @@ class Register:
         if isinstance(kept, tuple):
             return kept
         told = from_graph(self.whole)
-        exact, first, last = (told.relation(POL[f"published{name}"]) for name in ("On", "Earliest", "Latest"))
+        exact, first, last = (told.relation(POL[name]) for name in PUBLISHED)
         found = {day for bound in (exact, first, last) for days in bound.values() for day in days}
         if first.keys() - last.keys() - exact.keys():
             found.add(date.max)  # it may come out on any day yet

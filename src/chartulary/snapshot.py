@@ -17,6 +17,7 @@ from rdflib import RDF, Graph, Literal, Node, URIRef
 from rdflib.namespace import DCTERMS, SKOS
 
 from chartulary.namespaces import COD, POL, ROOT
+from chartulary.terms import PERIOD, PUBLISHED
 
 FIRST_DAY, LAST_DAY = date.min, date.max
 Unknown = Choice["review", "info"]
@@ -26,15 +27,6 @@ _DEFAULTS = (
     (POL.lineOfBusiness, URIRef(ROOT + "line-of-business/any")),
     (POL.setting, URIRef(ROOT + "setting/any")),
 )
-_STARTS_AND_ENDS = (
-    "effectiveFrom",
-    "effectiveEarliest",
-    "effectiveLatest",
-    "effectiveUntil",
-    "endsEarliest",
-    "endsLatest",
-)
-_PUBLISHED = (POL.publishedOn, POL.publishedEarliest, POL.publishedLatest)
 _PERIOD = ("possibleFrom", "certainFrom", "certainUntil", "possibleUntil")
 _LEAST, _MOST = Literal(-(10**17)), Literal(10**17)
 # Criteria that look for something among a claim's records, and where they name it.
@@ -112,7 +104,7 @@ def _knowledge(files: Mapping[URIRef, Graph], as_known_on: date | None) -> dict[
     for content in files.values():
         versions = list(content.subjects(RDF.type, POL.PolicyVersion))
         default = next((state for v in versions if (state := judge(content, v))), None)
-        dated = {subject for name in _PUBLISHED for subject in content.subjects(name)}
+        dated = {subject for name in PUBLISHED for subject in content.subjects(POL[name])}
         for subject in set(content.subjects()):
             state = (judge(content, subject) if subject in dated else None) or default
             if state and state != "known":
@@ -152,9 +144,9 @@ def _day(graph: Graph, node: Node, name: str) -> date | None:
 def _inherit_days(graph: Graph) -> None:
     """A provision that gives no day of its own holds on those of its version."""
     for provision in list(graph.subjects(RDF.type, POL.Provision)):
-        if not any((provision, POL[name], None) in graph for name in _STARTS_AND_ENDS):
+        if not any((provision, POL[name], None) in graph for name in PERIOD):
             version = version_of(provision)
-            for name in _STARTS_AND_ENDS:
+            for name in PERIOD:
                 for day in graph.objects(version, POL[name]):
                     graph.add((provision, POL[name], day))
 

@@ -34,3 +34,7 @@ TYPE = "http://www.w3.org/1999/02/22-rdf-syntax-ns#type"
 LABEL = "http://www.w3.org/2000/01/rdf-schema#label"
 IS_PART_OF = "http://purl.org/dc/terms/isPartOf"
 SKOS = Vocabulary("http://www.w3.org/2004/02/skos/core#")
+PERIOD = ("effectiveFrom", "effectiveEarliest", "effectiveLatest", "effectiveUntil", "endsEarliest", "endsLatest")
+"""Properties that say on which days of service something holds."""
+PUBLISHED = ("publishedOn", "publishedEarliest", "publishedLatest")
+"""Properties that say when anyone could know it."""

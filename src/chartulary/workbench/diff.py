@@ -18,7 +18,7 @@ from chartulary.claim import Claim
 from chartulary.errors import ChartularyError, Problem
 from chartulary.facts import Text
 from chartulary.report import Report
-from chartulary.terms import COD, IS_PART_OF, LABEL, POL, ROOT, SKOS, TYPE
+from chartulary.terms import COD, IS_PART_OF, LABEL, PERIOD, POL, ROOT, SKOS, TYPE
 from chartulary.workbench.sides import Named, Side, short
 
 What: TypeAlias = Literal["added", "removed", "changed", "ended", "reopened"]
@@ -32,17 +32,7 @@ _ORDER = (
     "thing",
 )  # fmt: skip
 _SLOTS = (POL.when, POL.unless, POL.requires, POL.prohibits)
-_DAYS = {
-    POL[name]
-    for name in (
-        "effectiveFrom",
-        "effectiveEarliest",
-        "effectiveLatest",
-        "effectiveUntil",
-        "endsEarliest",
-        "endsLatest",
-    )
-}
+_DAYS = {POL[name] for name in PERIOD}
 _SAID_OTHERWISE = {
     SKOS.altLabel: "other name",
     SKOS.broader: "belongs to",

@@ -9,7 +9,7 @@ from datetime import date
 from functools import lru_cache
 from typing import NamedTuple
 
-from chartulary.terms import CLM, COD, IS_PART_OF, LABEL, POL, ROOT, SKOS, TYPE
+from chartulary.terms import CLM, COD, IS_PART_OF, LABEL, PERIOD, POL, PUBLISHED, ROOT, SKOS, TYPE
 from chartulary.workbench.lint_files import RDFS, World
 from chartulary.workbench.lint_rules import COMMENT, ONE_DAY, SEE_ALSO, Fault, near_end, rule, unknown_terms
 
@@ -19,7 +19,6 @@ _ANY = {
     POL.lineOfBusiness: f"{ROOT}line-of-business/any",
     POL.setting: f"{ROOT}setting/any",
 }
-_DAYS = ("effectiveFrom", "effectiveEarliest", "effectiveLatest", "effectiveUntil", "endsEarliest", "endsLatest")
 _ASKING = (POL.scope, POL.about, POL.checks, POL.when, POL.unless, POL.requires, POL.prohibits, POL.severity)
 
 
@@ -41,9 +40,9 @@ class Period(NamedTuple):
 
 def own_period(world: World, thing: str) -> Period:
     """As it states it, or the version it stands in for it; amendments apart (as in ``chartulary.snapshot``)."""
-    if not any(world.objects(thing, POL[name]) for name in _DAYS):
+    if not any(world.objects(thing, POL[name]) for name in PERIOD):
         thing = thing.partition("#")[0]
-    begins, earliest, latest, ends, ends_earliest, ends_latest = (world.day(thing, POL[name]) for name in _DAYS)
+    begins, earliest, latest, ends, ends_earliest, ends_latest = (world.day(thing, POL[name]) for name in PERIOD)
     possible_from = begins or earliest or date.min
     return Period(
         possible_from,
@@ -117,7 +116,7 @@ def never_in_force(world: World) -> Iterator[Fault]:
     for thing in world.here(POL.Provision, COD.Validity):
         own = own_period(world, thing)
         if own.empty and not _told_by_shape(world, thing):
-            stated = thing if any(world.objects(thing, POL[name]) for name in _DAYS) else thing.partition("#")[0]
+            stated = thing if any(world.objects(thing, POL[name]) for name in PERIOD) else thing.partition("#")[0]
             last = next(
                 (n for n in ("effectiveUntil", "endsLatest", "endsEarliest") if world.objects(stated, POL[n])), ""
             )
@@ -166,7 +165,7 @@ def far_off_day(world: World) -> Iterator[Fault]:
     """
     for thing in world.here(POL.Provision, POL.Amendment, POL.PolicyVersion):
         published = _published(world, thing.partition("#")[0])
-        for name in (*_DAYS, "implementedOn"):
+        for name in (*PERIOD, "implementedOn"):
             day = world.day(thing, POL[name])
             if day and published > date.min and day.year > published.year + 10:
                 yield Fault(
@@ -230,7 +229,7 @@ def _policy_of(world: World, provision: str) -> str:
 
 
 def _published(world: World, version: str) -> date:
-    days = (world.day(version, POL[name]) for name in ("publishedOn", "publishedEarliest", "publishedLatest"))
+    days = (world.day(version, POL[name]) for name in PUBLISHED)
     return next((day for day in days if day), date.min)
 
 
@@ -271,7 +270,7 @@ def _version_periods(world: World) -> Iterator[tuple[str, Period, str, Period]]:
     """Versions of one policy that follow each other and say both since when and how long they hold."""
     versions: dict[str, list[str]] = defaultdict(list)
     for version in world.of(POL.PolicyVersion):
-        if any(world.objects(version, POL[name]) for name in _DAYS):
+        if any(world.objects(version, POL[name]) for name in PERIOD):
             for policy in world.names(version, POL.versionOf):
                 versions[policy].append(version)
     for several in versions.values():

@@ -40,6 +40,7 @@ from chartulary.register import Register
 from chartulary.report import REPORTED_BY
 from chartulary.snapshot import Unknown, fold, version_of
 from chartulary.suites import Question, Suite, claim_of
+from chartulary.terms import PERIOD, PUBLISHED
 from chartulary.terms import POL as P
 
 Triple: TypeAlias = tuple[Node, Node, Node]
@@ -50,8 +51,6 @@ _Change: TypeAlias = tuple[frozenset[Triple], frozenset[Triple]]
 """What is gone from a snapshot, and what is new."""
 _Pinned: TypeAlias = tuple[tuple[str, int, str], ...] | frozenset[tuple[str, str]]
 
-_PERIOD = ("effectiveFrom", "effectiveEarliest", "effectiveLatest", "effectiveUntil", "endsEarliest", "endsLatest")
-_PUBLISHED = ("publishedOn", "publishedEarliest", "publishedLatest")
 _NUMBERS = (
     "atLeast",
     "atMost",
@@ -124,7 +123,7 @@ def mutants(register: Register) -> list[Mutant]:
         if node in provisions | amendments:
             made.append(_left_out(whole, node))
         if node in dated:
-            made += _moved(whole, node, (*_PERIOD, *_PUBLISHED))
+            made += _moved(whole, node, (*PERIOD, *PUBLISHED))
         if node in provisions:
             for place in (POL.when, POL.unless):
                 made += _dropped(whole, node, place, least=1)
@@ -158,7 +157,7 @@ def _moved(whole: Graph, node: Node, names: Iterable[str]) -> Iterator[Mutant]:
                     text=f"{name} {day} is {moved}",
                     removed=frozenset({(node, POL[name], value)}),
                     added=frozenset({(node, POL[name], Literal(moved))}),
-                    day=min(day, moved) if name in _PUBLISHED else None,
+                    day=min(day, moved) if name in PUBLISHED else None,
                 )
 
 
@@ -502,7 +501,7 @@ class Bench:
         told = {
             value.toPython()
             for node in self.register.whole.subjects(RDF.type, POL.PolicyVersion)
-            for name in _PUBLISHED
+            for name in PUBLISHED
             for value in self.register.whole.objects(node, POL[name])
             if isinstance(value, Literal)
         }
