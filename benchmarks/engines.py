@@ -300,6 +300,7 @@ def compare(register: Register, claims: Iterable[Claim], engines: tuple[EngineNa
                     pairs = zip(portion, mine, first, strict=True)
                     differ[engine] += [claim.id for claim, one, other in pairs if one != other]
             done += sum(map(len, some))
+            print(f"{done:,} held, {sum(map(len, differ.values()))} differ", file=sys.stderr, flush=True)
     for engine, ids in differ.items():
         verdict = "the same word by word" if not ids else f"{len(ids)} DIFFER, such as {ids[:3]}"
         CONSOLE.print(f"{engine} against {engines[0]}, {what} ({done:,}): {verdict}")
