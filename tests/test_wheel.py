@@ -67,7 +67,7 @@ def test_installed_package_asks(installed: Path, tmp_path: Path, register: Regis
 
 def test_installed_package_validates(installed: Path, tmp_path: Path, register: Register) -> None:
     shutil.copytree(ROOT / "demo", tmp_path / "demo")
-    files = sorted(path.relative_to(tmp_path) for path in (tmp_path / "demo").iterdir())
+    files = sorted(path.relative_to(tmp_path) for path in (tmp_path / "demo").glob("*.*"))
     printed = run(installed / "chartulary", "validate", *files, "--format", "json", cwd=tmp_path, may_end=1)
     whole: dict[str, Any] = json.loads(printed)
     claims = [claim for path in files for claim in read_claims(tmp_path / path) if isinstance(claim, Claim)]

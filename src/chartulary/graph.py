@@ -27,11 +27,11 @@ LITERALS: dict[str, type] = {
 }
 """What a claim states of literals, and of which type; everything else is between IRIs."""
 _NOTES, _SERVICES = ROOT + "scheme/note", ROOT + "scheme/service"
-_PRODUCTS, _FINDINGS, _DOCUMENTS, _EVENTS, _RESULTS, _ATTACHMENTS, _MEASURES = (
+_PRODUCTS, _FINDINGS, _DOCUMENTS, EVENTS, _RESULTS, _ATTACHMENTS, _MEASURES = (
     f"{ROOT}scheme/{name}" for name in ("product", "finding", "document", "event", "result", "attachment", "measure")
 )
 # A fact may be a finding, a document or an event; claims name each in the same way.
-_FACTS = ((_FINDINGS, CLM.finding), (_DOCUMENTS, CLM.shows), (_EVENTS, CLM.event))
+_FACTS = ((_FINDINGS, CLM.finding), (_DOCUMENTS, CLM.shows), (EVENTS, CLM.event))
 # Not more digits than every engine can count with.
 _NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d{1,15})?", re.ASCII)
 _IN_WORDS = {"yes": True, "true": True, "no": False, "false": False, "none": False}
@@ -261,7 +261,7 @@ class _Writer:
         if claim.prior_authorization:
             happened.append(("prior-approval", None))
         for name, day in happened:
-            if event := self._coding.named(_EVENTS, name):
+            if event := self._coding.named(EVENTS, name):
                 self._add(me, CLM.event, event)
                 if day:
                     self._record(me, event, day=day)
