@@ -1,12 +1,14 @@
-"""A real server for tests: uvicorn on a free port of this machine."""
+"""A real server for tests: uvicorn on a free port of this machine; and a watch on what a process writes."""
 
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import uvicorn
@@ -45,3 +47,27 @@ def server(kept: Settings) -> Iterator[str]:
     """Where the service is, with its usual limits."""
     with serving(create_app(kept)) as url:
         yield url
+
+
+_written: list[str] | None = None
+
+
+def _watch(event: str, arguments: tuple[Any, ...]) -> None:
+    if _written is not None and event == "open":
+        path, mode, flags = arguments
+        if isinstance(path, str) and (set(str(mode)) & set("wax+") or int(flags or 0) & 3):
+            _written.append(path)
+    elif _written is not None and event.startswith("tempfile."):
+        _written.append(str(arguments[0]))
+
+
+sys.addaudithook(_watch)
+
+
+@pytest.fixture
+def written() -> Iterator[list[str]]:
+    """What this process opens to write, or makes as a temporary file, while a test runs."""
+    global _written
+    _written = []
+    yield _written
+    _written = None

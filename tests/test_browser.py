@@ -31,7 +31,11 @@ VIEWS = {
     "refused": "/ask?code=nothing&payer=medicare&dos=2025-07-12",
     "timeline": f"/timeline?{QUESTION}",
     "question": "/ask/what-changed?source=mm14204",
+    "changes": "/changes",
+    "changed": f"/changes?{QUESTION}&known=2025-09-01&known-later=2026-01-01",
+    "unchanged": f"/changes?{QUESTION.replace('07-12', '06-25')}&known=2025-09-01",
     "check": "/check",
+    "worklist": "/worklist",
     "policies": "/policies",
     "policy": "/policy/medicare/ncd-110.24",
     "version": "/policy/medicare/ncd-110.24/2025-12-09",
@@ -160,6 +164,57 @@ def test_a_claim_file_is_checked(page: Page, name: str) -> None:
     assert "?" not in page.url
 
 
+def test_a_mended_claim_file_is_downloaded_and_the_page_stays(page: Page) -> None:
+    page.goto("/check")
+    page.get_by_label("A claim file").set_input_files(BASE / "demo" / "outpatient.837")
+    page.get_by_role("button", name="Check").click()
+    expect(page.get_by_text("send it only where that is so").first).to_be_visible()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download it mended").click()
+    assert waiting.value.suggested_filename == "outpatient.mended.837"
+    assert b"HC:38228:KX" in Path(waiting.value.path()).read_bytes()
+    expect(page.get_by_text("1 finding gone, none new")).to_be_visible()
+
+
+def test_claims_that_a_change_touches_are_listed_and_kept_as_a_file(page: Page) -> None:
+    page.goto("/worklist")
+    page.get_by_label("Claim files").set_input_files(BASE / "demo" / "outpatient.837")
+    page.get_by_label("835 remittances").set_input_files(BASE / "demo" / "remittances" / "outpatient.835")
+    page.get_by_label("Against what was known on").fill("2025-12-01")
+    page.get_by_role("button", name="List them").click()
+    expect(page.get_by_role("row").filter(has_text="OP-0626")).to_be_visible()
+    expect(page.get_by_text("they'll adjust any claims that you bring to their attention").first).to_be_visible()
+    expect(page.locator("svg .bar")).to_have_count(1)
+    assert serious(page) == []
+    wide, screen = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    assert wide <= screen
+    shoot(page, "worklist-listed")
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="CSV").click()
+    assert waiting.value.suggested_filename == "worklist-2025-12-01-all.csv"
+    assert "OP-0626" in Path(waiting.value.path()).read_text("utf-8")
+    assert "?" not in page.url
+
+
+def test_a_claim_is_checked_with_what_was_known_on_two_days(page: Page) -> None:
+    page.goto("/check")
+    page.get_by_label("A claim file").set_input_files(BASE / "demo" / "outpatient.837")
+    page.get_by_label("Compare with what was known on").fill("2025-09-01")
+    page.get_by_role("button", name="Check", exact=True).click()
+    expect(page.get_by_text("With what was known on either day: now conformant")).to_be_visible()
+    assert serious(page) == []
+    shoot(page, "check-two-days")
+
+
+def test_an_analyst_finds_what_a_change_changed(page: Page) -> None:
+    page.goto("/changes")
+    page.get_by_role("link", name="KX is no longer required on CAR-T claims").click()
+    expect(page.locator("h1")).to_contain_text("The administration line carries KX")
+    expect(page.get_by_text("at the latest: MM14204").first).to_be_visible()
+    page.get_by_role("link", name="Services a day before").click()
+    expect(page.locator("h1")).to_contain_text("Nothing changed")
+
+
 def test_a_file_that_is_no_claim_is_refused_with_a_reason(page: Page) -> None:
     page.goto("/check")
     page.get_by_text("or paste it").click()
@@ -201,6 +256,11 @@ def test_pages_are_whole_without_a_script(browser: Browser, server: str) -> None
     page.locator("input[type=file]").set_input_files(BASE / "demo" / "outpatient.837")
     page.get_by_role("button", name="Check").click()
     expect(page.get_by_text("add modifier KX").first).to_be_visible()
+    page.goto("/worklist")
+    page.get_by_label("Claim files").set_input_files(BASE / "demo" / "outpatient.837")
+    page.get_by_label("Against what was known on").fill("2025-12-01")
+    page.get_by_role("button", name="List them").click()
+    expect(page.locator("#answer tbody tr").filter(has_text="OP-0626")).to_be_visible()
     page.goto(VIEWS["sparql"])
     assert page.locator("#answer tbody tr").count() > 5
     context.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from html import unescape
@@ -14,13 +13,13 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from service import kept
+from service import kept, written
 
 from chartulary.readers import read_claims_from
-from chartulary.service.app import create_app
+from chartulary.service.app import TooMuch, create_app
 from chartulary.service.settings import Settings
 
-__all__ = ["kept"]
+__all__ = ["kept", "written"]
 
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "demo"
@@ -31,28 +30,6 @@ T-1,1,institutional,Medicare,131,2025-06-25,38228,0874
 T-2,1,institutional,Medicare,131,2025-06-26,38228,0874
 T-1,2,institutional,Medicare,131,2025-06-25,Q2042,0891
 """
-_written: list[str] | None = None
-
-
-def _watch(event: str, arguments: tuple[Any, ...]) -> None:
-    if _written is not None and event == "open":
-        path, mode, flags = arguments
-        if isinstance(path, str) and (set(str(mode)) & set("wax+") or int(flags or 0) & 3):
-            _written.append(path)
-    elif _written is not None and event.startswith("tempfile."):
-        _written.append(str(arguments[0]))
-
-
-sys.addaudithook(_watch)
-
-
-@pytest.fixture
-def written() -> Iterator[list[str]]:
-    """What this process opens to write, or makes as a temporary file, while a test runs."""
-    global _written
-    _written = []
-    yield _written
-    _written = None
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +48,7 @@ def words(page: str) -> str:
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", page)).split())
 
 
-@pytest.mark.parametrize("path", sorted(DEMO.iterdir()), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(DEMO.glob("*.*")), ids=lambda path: path.name)
 def test_every_claim_is_shown_with_what_was_found(client: TestClient, path: Path) -> None:
     snapshot = client.app.state.service.snapshot(None)  # type: ignore[attr-defined]
     answer = check(client, path.read_bytes(), path.name)
@@ -268,3 +245,63 @@ def test_an_answer_is_not_to_be_stored(client: TestClient) -> None:
     policy = answer.headers["Content-Security-Policy"]
     assert "default-src 'self'" in policy and "unsafe" not in policy
     assert not re.search(r"<script(?![^>]* src=)| style=| on\w+=", answer.text)
+
+
+# --- What a repair would do -------------------------------------------------------------------------------------------
+
+
+def test_a_repair_is_told_with_its_reasons_and_its_proof(client: TestClient) -> None:
+    page = check(client, X12).text
+    claims = page.split('<section class="claim')[1:]
+    assert ["What a repair would do" in claim for claim in claims] == [True, False, False]
+    said = words(claims[0])
+    assert "mended Line 1: modifier KX added Because of The administration line carries KX" in said
+    assert "KX states that the service was given in a facility that takes part in the FDA REMS: send it only" in said
+    assert "was read again and judged: 1 finding gone, none new. violation → conformant" in said
+    assert 'href="/statement/astct.kx.meaning"' in claims[0].split("What a repair would do")[1]
+
+
+def test_what_is_left_to_a_person_is_told_with_the_reason(client: TestClient) -> None:
+    page = check(client, (DEMO / "prior-authorization.json").read_bytes()).text
+    said = words(page.split("What a repair would do")[1])
+    assert said.startswith("left to a person Claim: HIV serology") and "Violation: " in said
+    assert "read again" not in said.partition("What governs")[0]
+    table = words(check(client, TABLE).text)
+    assert "Nothing: only X12 837, FHIR JSON and claim JSON are written back" in table
+
+
+def test_the_mended_file_is_an_attachment_of_the_same_bytes_but_for_the_mend(client: TestClient) -> None:
+    answer = check(client, X12, r"C:\Patients\Übung 1.837", **{"as": "mended"})
+    assert answer.status_code == 200 and answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["Content-Disposition"] == "attachment; filename*=UTF-8''%C3%9Cbung%201.mended.837"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.content == X12.replace(b"HC:38228*", b"HC:38228:KX*", 1)
+    again = check(client, answer.content, "a.837", **{"as": "mended"})
+    assert again.content == answer.content
+    api = client.post("/v1/repair", content=X12, headers={"content-type": "application/edi-x12"})
+    assert api.headers["Chartulary-Decision"] == answer.headers["Chartulary-Decision"]
+    broken = check(client, b"Dear Sir", "a.txt", **{"as": "mended"})
+    assert broken.status_code == 400 and "a.txt: not recognised as X12" in words(broken.text)
+
+
+def test_a_check_that_leaves_no_time_to_mend_still_answers(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = client.app.state.service  # type: ignore[attr-defined]
+    asked = []
+
+    def tick() -> None:
+        asked.append(1)
+        if len(asked) > 3:  # each claim is judged once, and there is no time for more
+            raise TooMuch(503, "too long")
+
+    monkeypatch.setattr(service, "clock", lambda: tick)
+    said = words(check(client, X12).text)
+    assert "1 violation 2 conformant" in said and "was not worked out" in said and "none new" not in said
+    asked.clear()
+    refused = check(client, X12, **{"as": "mended"})
+    assert refused.status_code == 503 and "Too long." in words(refused.text)
+
+
+def test_a_mended_file_touches_no_disk(client: TestClient, written: list[str]) -> None:
+    assert check(client, X12, **{"as": "mended"}).content != X12
+    assert client.post("/v1/repair", content=X12).status_code == 200
+    assert written == []

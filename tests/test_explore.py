@@ -14,7 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 from service import kept
 
-from chartulary.service import pages
+from chartulary import markup
 from chartulary.service.app import create_app
 from chartulary.service.settings import Settings
 
@@ -211,7 +211,7 @@ def test_no_page_has_a_script_or_style_of_its_own(client: TestClient) -> None:
 
 
 def test_scripts_are_ours_and_make_no_markup() -> None:
-    for script in pages.STATIC.glob("*.js"):
+    for script in markup.STATIC.glob("*.js"):
         text = script.read_text()
         assert not re.search(
             r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|https?://", text

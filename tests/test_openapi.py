@@ -19,6 +19,7 @@ pytestmark = pytest.mark.slow
 
 BASE = Path(__file__).parents[1]
 SAMPLES = sorted(path for path in (BASE / "demo").iterdir() if path.is_file())
+REMITS = sorted((BASE / "demo" / "remittances").iterdir())
 
 
 def test_no_request_ends_in_a_500(server: str) -> None:
@@ -68,3 +69,17 @@ def test_a_fuzz_of_each_type_gets_an_answer_or_a_reason(server: str, kind: str) 
                 reason = json.loads(answer.text)["error"]
                 assert reason and "\n" not in reason and "this is a bug" not in reason
     assert refused or kind == "application/x-ndjson"  # lines are refused one by one
+
+
+def test_a_fuzz_of_files_to_mend_and_to_list_gets_an_answer_or_a_reason(server: str) -> None:
+    chance = random.Random(5)
+    with httpx.Client(base_url=server, timeout=60) as client:
+        for turn in range(60):
+            claims = spoilt(chance.choice(SAMPLES).read_bytes(), chance)
+            mended = client.post("/v1/repair", content=claims, headers={"accept": "application/octet-stream"})
+            assert mended.status_code in (200, 400), f"turn {turn}: {mended.status_code}"
+            files = [("claims", ("c", claims)), ("remits", ("r", spoilt(chance.choice(REMITS).read_bytes(), chance)))]
+            for path, asked in (("/v1/worklist", {"params": {"since": "2025-12-01"}}), ("/worklist", {})):
+                answer = client.post(path, files=files, data={"since": "2025-12-01"}, **asked)  # type: ignore[arg-type]
+                assert answer.status_code in (200, 400), f"turn {turn}: {answer.status_code}"
+                assert "this is a bug" not in answer.text

@@ -149,7 +149,7 @@ PREFIX xsd: <http://www.w3.org/2001/XMLSchema#>
     pol:says "A title." ;
     pol:notEncoded "A title; it states no rule." .
 :code a cod:Code ; rdfs:label "code"@en ; skos:inScheme :system ; skos:notation "1" ; skos:broader :wider ;
-    cod:validity :period .
+    cod:attests "it is so" ; cod:validity :period ; pol:cites :statement .
 :wider a cod:Code ; rdfs:label "wider"@en ; skos:inScheme :system .
 :period a cod:Validity ; rdfs:label "period"@en ; cod:inSetting :setting ; pol:effectiveFrom "2025-01-01"^^xsd:date ;
     pol:cites :statement .
@@ -249,6 +249,7 @@ BROKEN = (
     ("statement-has-a-quote", 'pol:quote "It says so." ;', ""),
     ("statement-says", 'pol:says "So it is."', 'pol:says "So it is." , "Or not."'),
     ("statement-not-encoded", 'pol:notEncoded "A title; it states no rule."', 'pol:notEncoded "no"'),
+    ("code-attests", "cod:validity :period ; pol:cites :statement", "cod:validity :period"),
     ("code-has-a-label", 'rdfs:label "code"@en ;', ""),
     ("code-has-a-system", 'rdfs:label "wider"@en ; skos:inScheme :system', 'rdfs:label "wider"'),
     ("code-is-within-known-things", "skos:broader :wider", "skos:broader :setting"),

@@ -21,7 +21,8 @@ from chartulary.edits import Edit, NotDone, editor, in_claim
 from chartulary.readers import read_claims_from
 from chartulary.readers.claim_json import claim_to_json
 from chartulary.register import Snapshot
-from chartulary.repair import Mend, Repair, Repaired, plan, repair
+from chartulary.repair import Mend, Repair, Repaired, mended, plan, repair, repaired_json
+from chartulary.report import Report
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
@@ -287,6 +288,18 @@ def test_a_fhir_claim_keeps_what_nobody_knows(snapshot: Snapshot) -> None:
     assert kept.endswith(FHIR[FHIR.index('\n  ],\n  "item"') :])
 
 
+def test_what_else_had_to_go_is_named(snapshot: Snapshot) -> None:
+    text = FHIR.replace('"code": "38228"', '"code": "0540T"')
+    made = repair(text.encode(), snapshot)
+    (mend,) = [mend for mend in made.repairs[0].mends if mend.edit.field == "procedureCode"]
+    assert mend.words.endswith("38228 instead of 0540T, the words (display) of 0540T taken out")
+    (item,) = json.loads(made.data)["item"]
+    assert item["productOrService"]["coding"] == [{"system": "http://www.ama-assn.org/go/cpt", "code": "38228"}]
+    made = repair(text.replace('"display": "old", ', "").encode(), snapshot)
+    (mend,) = [mend for mend in made.repairs[0].mends if mend.edit.field == "procedureCode"]
+    assert mend.words.endswith("38228 instead of 0540T") and not mend.also
+
+
 def test_two_claims_that_cannot_be_told_apart_are_left() -> None:
     one = json.loads(FHIR)
     data = json.dumps({"resourceType": "Bundle", "entry": [{"resource": one}, {"resource": one}]}).encode()
@@ -317,6 +330,38 @@ def test_nothing_is_added_where_a_fact_that_it_would_vouch_for_is_denied(snapsho
     assert made.data == data
     assert any(why.startswith("it would bring another finding: KX says") for why in left(made))
     assert repair(claim(findings={"facility-rems-enrolled": True}), snapshot).mended == 1
+
+
+def test_what_a_code_attests_is_said_beside_the_change(register: Register, snapshot: Snapshot) -> None:
+    (mend,) = repair(claim(), snapshot).repairs[0].mends
+    assert mend.attests
+    assert mend.attests.words.startswith("KX states that ") and mend.attests.words.endswith("only where that is so")
+    assert [cite.statement.rpartition("/")[2] for cite in mend.attests.cites] == [
+        "astct.kx.meaning",
+        "mm14204.kx.historic",
+    ]
+    early = register.snapshot(as_known_on=date(2025, 9, 1))
+    (mend,) = repair(claim(), early).repairs[0].mends
+    assert mend.attests and [c.statement.rpartition("/")[2] for c in mend.attests.cites] == ["astct.kx.meaning"]
+    told = repaired_json(repair(claim(), snapshot), snapshot)["claims"][0]
+    assert told["changes"][0]["attests"]["cites"][0]["quote"]
+    assert told["proof"] == "read again and judged: 1 finding gone, none new"
+    revenue = claim(lines=[json.loads(LINE) | {"revenue_code": "0636", "modifiers": ["KX"]}])
+    assert [mend.attests for mend in repair(revenue, snapshot).repairs[0].mends] == [None]
+
+
+def test_what_judges_may_end_the_work(snapshot: Snapshot) -> None:
+    class Late(Exception):
+        pass
+
+    def judge(_: Claim) -> Report:
+        raise Late
+
+    claims = read(WHOLE.encode())
+    reports = list(snapshot.validate_all(claims))
+    with pytest.raises(Late):
+        mended(WHOLE.encode(), claims, reports, [], snapshot, judge=judge)
+    assert mended(WHOLE.encode(), claims, reports, [], snapshot).data.decode() == MENDED
 
 
 def test_a_choice_and_a_diagnosis_are_left(snapshot: Snapshot) -> None:
@@ -535,7 +580,8 @@ def test_the_command_writes_shows_and_proves(
     assert code == 1 and "nothing is written yet" in told and not out.exists()
     code, told, err = run(monkeypatch, capsys, "repair", file, "-o", out)
     assert (code, err) == (0, "")
-    assert "line\xa01  modifier KX added" in told and "1 finding gone, none new" in told and "Footnote 3" in told
+    assert "line 1  modifier KX added" in told and "1 finding gone, none new" in told and "Footnote 3" in told
+    assert "KX states that" in told and "send it only where that is so" in " ".join(told.split())
     assert b"HC:38228:KX" in out.read_bytes()
     code, told, _ = run(monkeypatch, capsys, "repair", out, "-o", tmp_path / "third", "-f", "json")
     assert code == 0 and json.loads(told)["claims"][0]["changes"] == []

@@ -165,6 +165,62 @@ def test_a_request_has_so_many_claims_and_a_claim_so_many_lines(client: TestClie
     assert answer.status_code == 413 and "1,001 lines" in answer.json()["error"]
 
 
+# --- Repair -----------------------------------------------------------------------------------------------------------
+
+MENDED = X12.replace(b"HC:38228*", b"HC:38228:KX*", 1)
+
+
+def mend(client: TestClient, body: bytes, kind: str = "application/edi-x12", **headers: str) -> Any:
+    return client.post("/v1/repair", content=body, headers={"content-type": kind, **headers})
+
+
+def test_a_claim_is_mended_and_told_as_the_command_tells_it(client: TestClient) -> None:
+    answer = mend(client, X12)
+    told = answer.json()
+    done = CliRunner().invoke(command, ["repair", str(DEMO / "outpatient.837"), "--format", "json"])
+    there = json.loads(done.stdout)
+    for claim in there["claims"]:
+        claim["source"] = "request"
+    assert told["claims"] == there["claims"] and told["as_known_on"] is None
+    assert told["file"].encode() == MENDED
+    assert told["decision"] == answer.headers["chartulary-decision"] != send(client, X12).json()["decision"]
+    assert mend(client, X12).json() == told
+
+
+@pytest.mark.parametrize("kind", ["application/edi-x12", "text/plain", ""])
+def test_the_mended_file_comes_as_accept_asks(client: TestClient, kind: str) -> None:
+    for accept in filter(None, (kind, "application/octet-stream")):
+        answer = mend(client, X12, kind, accept=accept)
+        assert answer.content == MENDED and answer.headers["content-type"].partition(";")[0] == accept
+        assert mend(client, MENDED, kind, accept=accept).content == MENDED
+    refused = mend(client, X12, kind, accept="application/fhir+json")
+    assert refused.status_code == 406 and "application/octet-stream" in refused.json()["error"]
+
+
+def test_a_file_without_a_mend_is_the_same_bytes(client: TestClient) -> None:
+    assert mend(client, FHIR, "application/fhir+json", accept="application/fhir+json").content == FHIR
+    odd = b"\xef\xbb\xbf" + CLAIM.replace(b"  ", b"\t")
+    assert mend(client, odd, "application/json", accept="application/octet-stream").content == odd
+
+
+def test_repair_heeds_the_day(client: TestClient) -> None:
+    early = client.post("/v1/repair", params={"as-known-on": "2025-09-01"}, content=X12).json()
+    assert early["as_known_on"] == "2025-09-01"
+    assert [bool(claim["changes"]) for claim in early["claims"]] == [True, False, True]
+
+
+def test_repair_refuses_what_validate_refuses(client: TestClient) -> None:
+    for body, kind in ((b"Dear Sir", "text/plain"), (b"", "application/json")):
+        for accept in ("application/json", "application/octet-stream"):
+            answer = mend(client, body, kind, accept=accept)
+            assert answer.status_code == 400 and "\n" not in answer.json()["error"]
+    assert mend(client, X12, LINES).status_code == 415
+    assert mend(client, b"x" * 200_001).status_code == 413
+    many = json.dumps([{"id": str(number), "diagnoses": ["C83.30"]} for number in range(2001)]).encode()
+    answer = mend(client, many, "application/json")
+    assert answer.status_code == 413 and "“chartulary repair” takes any number" in answer.json()["error"]
+
+
 # --- Lines ------------------------------------------------------------------------------------------------------------
 
 

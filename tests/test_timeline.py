@@ -86,7 +86,8 @@ def test_what_is_drawn_on_a_day_is_what_the_question_answers(
 def test_bars_stand_where_their_days_are(drawn: dict[str, tuple[History, ET.Element]], payer: str) -> None:
     found, root = drawn[payer]
     axis = Axis([found.first, found.last + DAY], margin=0)
-    left, right = picture._TRACK, picture._RIGHT
+    page = next(page for page in picture.PAGES if f"0 0 {page.width} " in root.get("viewBox", ""))
+    left, right = page.track, page.width - picture._LEFT
     for bar in [*of(root, "bar"), *of(root, "cell")]:
         first, last = (date.fromisoformat(str(day)) for day in days(bar))
         assert float(bar.get("x", 0)) == pytest.approx(left + axis.place(first) / 100 * (right - left), abs=0.1)
@@ -207,9 +208,12 @@ def test_no_text_stands_on_another_or_outside(drawn: dict[str, tuple[History, ET
 def test_no_text_stands_on_another_where_there_is_little_room(
     register: Register, payer: str, first: date, last: date
 ) -> None:
-    root = ET.fromstring(picture.svg(read(register, payer, first=first, last=last)))
-    assert of(root, "published")
-    assert not crowded(boxes(root))
+    found = read(register, payer, first=first, last=last)
+    for page in picture.PAGES:
+        root = ET.fromstring(picture._Sheet(found, picture._Layout(page)).text())
+        assert of(root, "published")
+        assert not crowded(boxes(root)), page
+        assert all(box[0] >= 20 and box[2] <= page.width - 20 for _, box in boxes(root)), page
 
 
 def test_what_only_tells_is_drawn_where_nothing_else_is(register: Register) -> None:
@@ -218,6 +222,32 @@ def test_what_only_tells_is_drawn_where_nothing_else_is(register: Register) -> N
     )
     assert found.lines and {line.kind for line in found.lines} <= {"code", "notice", "change", "requirement"}
     assert picture.svg(found)
+
+
+SIX_POINTS = 6 / 72 * 25.4
+"""In millimetres."""
+
+
+@pytest.mark.parametrize("payer", PAYERS)
+def test_it_goes_on_one_sheet_of_paper_and_can_be_read_there(
+    drawn: dict[str, tuple[History, ET.Element]], payer: str
+) -> None:
+    _, root = drawn[payer]
+    wide, high = (float(root.get(name, "").removesuffix("mm")) for name in ("width", "height"))
+    assert (wide, 210) >= (297, high) or (wide, 297) >= (210, high)
+    scale = wide / float(root.get("viewBox", "").split()[2])
+    assert min(float(node.get("font-size", 0)) for node in root.iter(f"{SVG}text")) * scale >= SIX_POINTS
+
+
+def test_what_there_is_no_room_for_is_said(register: Register) -> None:
+    found = history.read(register, {"code": "0540T", "payer": "wellcare-nc"})
+    root = ET.fromstring(picture.svg(found))
+    assert root.get("width") == "210mm" and float(root.get("height", "").removesuffix("mm")) <= 297
+    said = " ".join("".join(node.itertext()) for node in root.iter(f"{SVG}text"))
+    assert re.search(r"Left out: \d+ rules, for want of room, and \d+ rules that only tell something", said)
+    told = root.find(f"{SVG}desc")
+    assert told is not None and all(line.label in str(told.text) for line in found.lines if found.within(line.spans))
+    assert not crowded(boxes(root))
 
 
 def test_crowded_texts_are_seen() -> None:

@@ -5,32 +5,45 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
+import re
+import shutil
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from html import unescape
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
+import service
+from fastapi.testclient import TestClient
 from rich.console import Console
+from service import kept, written
 from typer.testing import CliRunner
 
 from chartulary import Claim, Register, hindsight_formats
 from chartulary.batch import Settings
 from chartulary.claim import Diagnosis, Line, Patient, Payer, Procedure
 from chartulary.cli import app
+from chartulary.readers import read_claims
 from chartulary.readers.claim_json import claim_to_json
 from chartulary.remittances import Adjustment, Reasons, Remittances
+from chartulary.service import worklist as pages_of_lists
+from chartulary.service.app import create_app
 from chartulary.terms import POL
 from chartulary.worklist import Wish, Worklist, worklist
+from chartulary.worklist_page import as_html
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 from write_835 import Answer, write_835  # noqa: E402
 from write_837 import write_837  # noqa: E402
 
+__all__ = ["kept", "written"]
 pytest.importorskip("oxedi", reason="needs oxedi")
 
 FIRST_FREE = date(2025, 6, 26)
@@ -91,7 +104,7 @@ def answered(claim: Claim, reason: str | None, remarks: tuple[str, ...] = ()) ->
 class Year:
     """A year of claims around the day from which nothing more was required, with the payers' answers to them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, every: int = 1) -> None:
         self.claims: list[Claim] = []
         self.json: list[Claim] = []
         self.stays: list[Claim] = []
@@ -99,7 +112,7 @@ class Year:
         self.expected: dict[str, Claim] = {}
         self.for_another_reason: set[str] = set()
         rng = Random(7)
-        for number in range(720):
+        for number in range(0, 720, every):
             day = FIRST_FREE - timedelta(days=182) + timedelta(days=number // 2 + number % 2)
             self._add(number, day, rng)
         for number, day in enumerate((FIRST_FREE - timedelta(days=1), FIRST_FREE, date(2025, 9, 9)), 9000):
@@ -307,6 +320,17 @@ def test_a_file_that_is_no_remittance_costs_nothing_else(tmp_path: Path) -> None
     assert not any("ADA" in str(problem) for problem in told.problems)
 
 
+def test_a_spoilt_remittance_is_read_as_far_as_it_goes_or_is_a_problem(tmp_path: Path) -> None:
+    write_835([answered(one(), MISSING, ("N519",))], tmp_path / "one.835", day=date(2026, 1, 1))
+    segments = (tmp_path / "one.835").read_bytes().split(b"~\n")
+    for at, segment in enumerate(segments):
+        name, *elements = segment.split(b"*")
+        for spoilt in ([], [name], [name + b"*:"], [b"*".join((name, *elements[:1]))], [name, segment, segment]):
+            told = Remittances()
+            told.add(b"~\n".join((*segments[:at], *spoilt, *segments[at + 1 :])), source="x")
+            assert told.problems or all(isinstance(r.paid, Decimal) for each in told.found.values() for r in each)
+
+
 def test_real_remittances_are_read(corpus: Path) -> None:
     files = [path for path in (corpus / "claims" / "x12").iterdir() if b"ST" in path.read_bytes()[:400]]
     files = [path for path in files if b"835" in path.read_bytes()[:700].partition(b"ST")[2][:6]]
@@ -364,9 +388,9 @@ def test_a_terminal_shows_it(found: Worklist, width: int) -> None:
 
 def test_a_page_shows_it_and_what_claims_bring_is_escaped(found: Worklist) -> None:
     evil = replace(found.entries[0], claim="<script>alert(1)</script>")
-    page = hindsight_formats.as_html(replace(found, entries=(evil, *found.entries[1:])))
+    page = as_html(replace(found, entries=(evil, *found.entries[1:])))
     assert "<script>" not in page and "&lt;script&gt;" in page
-    assert page.count("<tr>") == len(found.entries) + len(found.totals)
+    assert page.count('data-name="Claim"') == len(found.entries)
     assert "2025-12" in page and "<svg" in page and "No filing deadline" in page
 
 
@@ -381,3 +405,243 @@ def test_the_command(year: Year, register: Register, tmp_path: Path, monkeypatch
     assert f"{len(year.expected)} listed" in result.output
     nothing = CliRunner().invoke(app, [*words[:-1], str(SINCE)])
     assert nothing.exit_code == 0 and "No claim fares otherwise" in nothing.output
+
+
+# --- Filing limits ----------------------------------------------------------------------------------------------------
+
+LIMITS = {
+    "in-days": ("pol:countedFrom event:denial ;\n    pol:filingLimitDays 180 ;", date(2026, 4, 29)),
+    "in-months": ("pol:countedFrom event:denial ;\n    pol:filingLimitMonths 4 ;", date(2026, 2, 28)),
+    "from-service": ("pol:filingLimitMonths 12 ;", date(2026, 10, 15)),
+    "from-what-nobody-told": ("pol:countedFrom event:submission ;\n    pol:filingLimitDays 10 ;", None),
+}
+
+
+def test_filing_limits_that_policies_set_are_counted(tmp_path: Path) -> None:
+    policies = tmp_path / "policies"
+    shutil.copytree(Path(__file__).resolve().parents[1] / "docs" / "example" / "policies", policies)
+    version = policies / "example-health" / "car-t" / "2025-11.ttl"
+    text = version.read_text("utf-8")
+    rule = text[text.index(":denied-claims-may-be-sent-again") :]
+    limit = LIMITS["in-days"][0]
+    assert limit in rule
+    for name, (other, _) in LIMITS.items():
+        text += "\n" + rule.replace(":denied-claims-may-be-sent-again", f":{name}").replace(limit, other)
+    version.write_text(text.replace(rule, "", 1), "utf-8")
+    claims = policies / "example-health" / "car-t" / "claims" / "denied-for-want-of-Q0.json"
+    (denied,) = read_claims(claims)
+    assert isinstance(denied, Claim)
+    remits = tmp_path / "remits.835"
+    charge = denied.lines[0].charge or Decimal()
+    write_835([Answer(denied, {1: (("CO", MISSING, charge),)})], remits, day=date(2025, 10, 31))
+    wish = Wish(since=date(2025, 10, 31), remits=Remittances.read([str(remits)]))
+    found = worklist([str(claims)], Settings(policies=policies), wish)
+    (entry,) = found.entries
+    told = [(each.provision.rpartition("#")[2], each.day) for each in entry.deadlines]
+    days = {name: day for name, (_, day) in LIMITS.items()}
+    assert dict(told) == days and [day for _, day in told] == sorted(days.values(), key=lambda day: day or date.max)
+    row = dict(zip(hindsight_formats.COLUMNS, hindsight_formats.rows(found)[0], strict=True))
+    assert row["filing_deadline"] == "2026-02-28"
+    legend = " ".join(hindsight_formats.legend(found))
+    assert "Filing deadline: A denied claim may be sent again" in legend and "No filing deadline" not in legend
+
+
+# --- The service ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def client(kept: service.Settings) -> TestClient:
+    app = create_app(replace(kept, claims=100))
+    app.state.service.warm()  # without the lifespan, so that no processes for queries are started
+    return TestClient(app, base_url="http://localhost")
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Year:
+    return Year(tmp_path_factory.mktemp("few"), every=15)
+
+
+@pytest.fixture(scope="module")
+def list_of_few(few: Year, register: Register) -> Worklist:
+    return few.list(register, SINCE, UNTIL)
+
+
+def parts(claims: Iterable[str], remits: Iterable[str] = ()) -> list[tuple[str, tuple[str, bytes]]]:
+    named = [*(("claims", name) for name in claims), *(("remits", name) for name in remits)]
+    return [(field, (Path(name).name, Path(name).read_bytes())) for field, name in named]
+
+
+def posted(client: TestClient, few: Year, path: str = "/worklist", **data: str) -> Any:
+    data = {"since": str(SINCE), "until": str(UNTIL), **data}
+    asked = {"params": data} if path.startswith("/v1") else {"data": data}
+    return client.post(path, files=parts(few.files, few.remits), **asked)  # type: ignore[arg-type]
+
+
+def said(page: str) -> str:
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", page)).split())
+
+
+def without_names(row: dict[str, Any]) -> dict[str, Any]:
+    """A row whatever its file is called."""
+    return {name: value for name, value in row.items() if name not in ("key", "source")}
+
+
+def test_the_api_lists_what_the_command_lists(client: TestClient, few: Year, list_of_few: Worklist) -> None:
+    answer = posted(client, few, "/v1/worklist")
+    assert answer.status_code == 200, answer.text
+    told = answer.json()
+    rows = [json.loads(line) for line in hindsight_formats.as_jsonl(list_of_few).splitlines()]
+    assert [without_names(row) for row in told["claims"]] == [without_names(row) for row in rows]
+    assert told["summary"] == hindsight_formats.summary(list_of_few)
+    assert [(t["direction"], t["claims"], Decimal(t["charge"])) for t in told["totals"]] == [
+        (t.direction, t.claims, t.charge) for t in list_of_few.totals
+    ]
+    assert [c["change"]["amendment"] for c in told["causes"]] == [c.change.amendment for c in list_of_few.causes]
+    assert told["decision"] == answer.headers["Chartulary-Decision"]
+    assert answer.headers["Chartulary-As-Known-On"] == str(UNTIL)
+    assert posted(client, few, "/v1/worklist").json() == told
+    other = posted(client, few, "/v1/worklist", **{"any-reason": "true"}).json()
+    assert other["decision"] != told["decision"] and len(other["claims"]) > len(told["claims"])
+
+
+@pytest.mark.parametrize("media", ["text/csv", "application/x-ndjson", "application/vnd.apache.parquet", "text/html"])
+def test_accept_chooses_the_form(client: TestClient, few: Year, list_of_few: Worklist, media: str) -> None:
+    asked = {"since": str(SINCE), "until": str(UNTIL)}
+    files = parts(few.files, few.remits)
+    answer = client.post("/v1/worklist", params=asked, files=files, headers={"accept": media})
+    assert answer.status_code == 200 and answer.headers["content-type"].startswith(media)
+    assert rows_in(media, answer.content) == len(list_of_few.entries)
+    assert client.post("/v1/worklist", params=asked, files=files, headers={"accept": "image/png"}).status_code == 406
+
+
+def rows_in(media: str, content: bytes) -> int:
+    import pyarrow.parquet as pq
+
+    if media.endswith("parquet"):
+        return int(pq.read_table(io.BytesIO(content)).num_rows)
+    if media.endswith("html"):
+        return content.count(b'data-name="Claim"')
+    return len(content.splitlines()) - (media == "text/csv")
+
+
+def test_the_page_says_what_the_list_says(client: TestClient, few: Year, list_of_few: Worklist) -> None:
+    answer = posted(client, few)
+    assert answer.status_code == 200 and answer.headers["Cache-Control"] == "no-store"
+    words = said(answer.text)
+    assert hindsight_formats.summary(list_of_few) in words
+    for total in list_of_few.totals:
+        assert hindsight_formats.heading(total)[1:] in words
+    assert answer.text.count('data-name="Claim"') == len(list_of_few.entries)
+    assert answer.text.count('<rect class="bar"') == len(list_of_few.months)
+    for month, (claims, charge) in list_of_few.months.items():
+        assert f"{month} {claims} {hindsight_formats.money(charge)}" in words
+    for cause in list_of_few.causes:
+        for cite in cause.change.cites:
+            assert f'href="/statement/{cite.statement.rpartition("/")[2]}"' in answer.text
+            assert " ".join(cite.quote.split()) in words
+    for telling in ("adjusts them on request", "2026-02-06", "No filing deadline is given", "fits", "not mapped"):
+        assert telling in words
+    assert not re.search(r"<script(?! src=\"/static/(answer|check)\.js\")| style=| on\w+=", answer.text)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet", "html"])
+def test_the_same_list_is_a_file_to_keep(client: TestClient, few: Year, list_of_few: Worklist, suffix: str) -> None:
+    answer = posted(client, few, **{"as": suffix})
+    name = f"worklist-{SINCE}-{UNTIL}.{suffix}"
+    assert answer.headers["Content-Disposition"] == f"attachment; filename*=UTF-8''{name}"
+    assert rows_in(answer.headers["content-type"].partition(";")[0], answer.content) == len(list_of_few.entries)
+
+
+def test_a_page_shows_so_many_and_says_how_to_get_all(
+    client: TestClient, few: Year, list_of_few: Worklist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages_of_lists, "_SHOWN", 2)
+    page = posted(client, few).text
+    assert page.count('data-name="Claim"') == 2
+    words = said(page)
+    assert f"{len(list_of_few.entries) - 2} more claims are on the list than a page shows" in words
+    assert f"chartulary worklist CLAIMS --remits 835 --since {SINCE} --until {UNTIL} --format csv" in words
+    assert all(hindsight_formats.heading(total)[1:] in words for total in list_of_few.totals)
+
+
+def test_without_remittances_and_without_a_second_day(client: TestClient, few: Year) -> None:
+    files = parts(few.files[1:])
+    words = said(client.post("/worklist", files=files, data={"since": str(SINCE), "until": ""}).text)
+    assert f"Claims that fare otherwise: {SINCE} → all that is known" in words and "2 listed" in words
+    assert "Denied or reduced for" not in words
+    nothing = client.post("/worklist", files=files, data={"since": str(UNTIL), "until": str(UNTIL)})
+    assert nothing.status_code == 200 and "No claim fares otherwise" in said(nothing.text)
+
+
+@pytest.mark.parametrize(
+    ("files", "data", "reason"),
+    [
+        ([], {"since": "2025-12-01"}, "Choose a file with claims."),
+        ([("claims", ("", b""))], {"since": "2025-12-01"}, "Choose a file with claims."),
+        ([("claims", ("a", b"{}"))], {}, "Say against which day’s knowledge the claims are to be held."),
+        ([("claims", ("a", b"{}"))], {"since": "2025-13-01"}, "This is not a day (yyyy-mm-dd)."),
+        ([("claims", ("a", b"{}"))], {"since": "2025-12-01", "until": "x"}, "This is not a day (yyyy-mm-dd)."),
+        ([("claims", ("a", b"{}"))], {"since": "2025-12-01", "any-reason": "true"}, "This goes with 835 files."),
+        ([("claims", (r"C:\Patients\a.txt", b"Dear Sir"))], {"since": "2025-12-01"}, "No claim could be read. a.txt:"),
+    ],
+)
+def test_the_page_says_what_is_wrong(client: TestClient, files: Any, data: dict[str, str], reason: str) -> None:
+    answer = client.post("/worklist", files=[*files, *((name, (None, value)) for name, value in data.items())])
+    assert answer.status_code == 400
+    assert reason in said(answer.text) and "Patients" not in answer.text
+    assert '<form class="asked check" action="/worklist"' in answer.text
+
+
+def test_what_the_service_refuses(client: TestClient, few: Year) -> None:
+    day = {"since": str(SINCE)}
+    assert client.post("/v1/worklist", params=day, content=b"x").status_code == 400
+    assert client.post("/v1/worklist", files=parts(few.files)).status_code == 422
+    unread = client.post("/v1/worklist", params=day, files=[("claims", ("a.txt", b"Dear Sir"))])
+    assert unread.status_code == 400 and unread.json()["error"].startswith("a.txt: not recognised")
+    none = client.post("/v1/worklist", params=day, files=[("remits", ("a.835", b"ISA"))])
+    assert none.status_code == 400 and "send claim files" in none.json()["error"]
+    twice = parts([*few.files, *few.files])
+    assert client.post("/v1/worklist", params=day, files=twice).status_code == 413
+    many = client.post("/worklist", data=day, files=twice)
+    assert many.status_code == 413 and "“chartulary worklist” takes any number" in said(many.text)
+
+
+def test_remittances_need_their_reader(client: TestClient, few: Year, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "oxedi", None)
+    answer = posted(client, few, "/v1/worklist")
+    assert answer.status_code == 501 and "pip install 'chartulary[remits]'" in answer.json()["error"]
+    page = posted(client, few)
+    assert page.status_code == 501 and "pip install 'chartulary[remits]'" in said(page.text)
+
+
+def test_files_that_cannot_be_read_cost_no_other(client: TestClient, few: Year) -> None:
+    files = [*parts(few.files[1:], few.remits), ("claims", ("b.txt", b"x")), ("remits", ("c.835", b"ADA OWES"))]
+    told = client.post("/v1/worklist", params={"since": str(SINCE)}, files=files).json()
+    assert len(told["claims"]) == 2
+    assert {problem["source"] for problem in told["problems"]} == {"b.txt", "c.835"}
+    assert "ADA" not in json.dumps(told["problems"])
+
+
+def test_nothing_of_a_list_touches_the_disk_or_the_log(
+    client: TestClient, few: Year, written: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    files, paths = parts(few.files, few.remits), ("/worklist", "/v1/worklist")
+    del written[:]
+    with caplog.at_level(logging.DEBUG):
+        for path in paths:
+            for form in ("", "parquet"):
+                day = {"since": str(SINCE), "as": form}
+                assert client.post(path, files=files, data=day, params={"since": str(SINCE)}).status_code == 200
+        client.post("/worklist", files=[("claims", ("secret.txt", b"secret"))], data={"since": str(SINCE)})
+    assert written == []
+    logged = [r.getMessage() for r in caplog.records if not r.name.startswith("httpx")]
+    assert not [text for text in logged if re.search(r"secret|I-00\d|38228|claims\.837", text)]
+
+
+def test_what_files_and_claims_are_called_is_never_markup(client: TestClient, few: Year) -> None:
+    evil = "<script>alert(1)</script>"
+    claim = Path(few.files[1]).read_bytes().replace(b'"id": "I-', f'"id": "{evil}'.encode())
+    for form in ("", "html"):
+        data = {"since": str(SINCE), "as": form}
+        page = client.post("/worklist", files=[("claims", (evil, claim)), ("claims", ("x", b"x"))], data=data).text
+        assert "<script>" not in page and "&lt;script&gt;" in page

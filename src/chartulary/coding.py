@@ -21,6 +21,12 @@ def folded(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
+def shared(label: str, text: str) -> int:
+    """How many words of a label stand in a text."""
+    words = set(folded(text).replace("-", " ").replace(".", "").split())
+    return len(words & set(folded(label).replace("-", " ").split()))
+
+
 def _dotted(text: str, after: int | None) -> str:
     return text if after is None or "." in text or len(text) <= after else f"{text[:after]}.{text[after:]}"
 

@@ -71,8 +71,10 @@ def in_claim(claim: Claim, edit: Edit) -> Claim:
 class Editor(Protocol):
     """A file's text, into which edits can be written."""
 
-    def edit(self, claim: Claim, edits: Sequence[Edit]) -> None:
+    def edit(self, claim: Claim, edits: Sequence[Edit]) -> list[str]:
         """Make all of the edits to a claim as it was read from the file, or none.
+
+        Gives for each what else of the file had to go with it, in words; empty where nothing had to.
 
         Raises:
             NotDone: one of them cannot be made.
@@ -91,6 +93,17 @@ def editor(data: bytes) -> Editor:
     Raises:
         NotDone: files of this kind are not written.
     """
+    text, mark, encoding = decoded(data)
+    start = text.lstrip()[:200]
+    if start.startswith("ISA"):
+        return X12(text, mark, encoding)
+    if start[:1] in ("{", "["):
+        return Json(text, mark, encoding)
+    raise NotDone("only X12 837, FHIR JSON and claim JSON are written back; this is a table, Turtle or something else")
+
+
+def decoded(data: bytes) -> tuple[str, bytes, str]:
+    """A file's text, the mark of its byte order, and its encoding: together they give the same bytes again."""
     mark, encoding = b"", "utf-8"
     marks = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
     for mark, encoding in marks.items():  # noqa: B007
@@ -99,15 +112,9 @@ def editor(data: bytes) -> Editor:
     else:
         mark, encoding = b"", "utf-8"
     try:
-        text = data[len(mark) :].decode(encoding)
+        return data[len(mark) :].decode(encoding), mark, encoding
     except UnicodeDecodeError:
-        text, mark, encoding = data.decode("latin-1"), b"", "latin-1"  # as X12 is read
-    start = text.lstrip()[:200]
-    if start.startswith("ISA"):
-        return X12(text, mark, encoding)
-    if start[:1] in ("{", "["):
-        return Json(text, mark, encoding)
-    raise NotDone("only X12 837, FHIR JSON and claim JSON are written back; this is a table, Turtle or something else")
+        return data.decode("latin-1"), b"", "latin-1"  # as X12 is read
 
 
 # --- X12 --------------------------------------------------------------------------------------------------------------
@@ -137,7 +144,7 @@ class X12:
         self._index = {segment.number: index for index, segment in enumerate(self._segments)}
         self._pieces: dict[str, _Pieces] = {}
 
-    def edit(self, claim: Claim, edits: Sequence[Edit]) -> None:
+    def edit(self, claim: Claim, edits: Sequence[Edit]) -> list[str]:
         number = claim.where.removeprefix("segment ")
         begin = self._index.get(int(number)) if number.isdigit() else None
         if begin is None or self._name(begin) != "CLM":
@@ -154,6 +161,7 @@ class X12:
             else:
                 raise NotDone("the data does not say which line")
         self._pieces[claim.where] = pieces
+        return [""] * len(edits)
 
     def drop(self, claim: Claim) -> None:
         self._pieces.pop(claim.where, None)
@@ -388,14 +396,17 @@ class Json:
             kind = "item" if item.members and "resourceType" in item.members else "claim"
             self._find(item, f"{kind} {number}", "")
 
-    def edit(self, claim: Claim, edits: Sequence[Edit]) -> None:
+    def edit(self, claim: Claim, edits: Sequence[Edit]) -> list[str]:
         found = self._claims.get(claim.where, [])
         if len(found) != 1:
             raise NotDone("the claim cannot be told from another in the file")
         text = self._edited.get(found[0], self._text[slice(*found[0])])
+        gone = []
         for edit in edits:
-            text = _edit_json(text, edit, claim)
+            text, went = _edit_json(text, edit, claim)
+            gone.append(went)
         self._edited[found[0]] = text
+        return gone
 
     def drop(self, claim: Claim) -> None:
         for place in self._claims.get(claim.where, ()):
@@ -440,30 +451,32 @@ class Json:
         return read if isinstance(read, str) else None
 
 
-def _edit_json(text: str, edit: Edit, claim: Claim) -> str:
+def _edit_json(text: str, edit: Edit, claim: Claim) -> tuple[str, str]:
+    """The text with an edit, and what had to go with it, in words."""
     whole = _scan(text, 0)
     fhir = "resourceType" in (whole.members or {})
     if edit.position is None:
         if fhir:
-            return _append(text, whole, "supportingInfo", _supporting(text, edit))
-        return _append(text, whole, "condition_codes" if edit.field == "conditionCode" else "notes", edit.code)
+            return _append(text, whole, "supportingInfo", _supporting(text, edit)), ""
+        return _append(text, whole, "condition_codes" if edit.field == "conditionCode" else "notes", edit.code), ""
     line = _fhir_item(text, whole, claim.lines[edit.position - 1].number) if fhir else _line(whole, edit.position)
     if not fhir:
         if edit.field == "modifier":
-            return _append(text, line, "modifiers", edit.code)
-        return _put(text, line, "code" if edit.field == "procedureCode" else "revenue_code", edit.code)
+            return _append(text, line, "modifiers", edit.code), ""
+        return _put(text, line, "code" if edit.field == "procedureCode" else "revenue_code", edit.code), ""
     if edit.field == "modifier":
-        return _append(text, line, "modifier", {"coding": [{"code": edit.code}]})
+        return _append(text, line, "modifier", {"coding": [{"code": edit.code}]}), ""
     concept = (line.members or {}).get("productOrService" if edit.field == "procedureCode" else "revenue")
     if concept is None and edit.field == "revenueCode":
-        return _put(text, line, "revenue", {"coding": [{"system": _REVENUE_SYSTEM, "code": edit.code}]})
+        return _put(text, line, "revenue", {"coding": [{"system": _REVENUE_SYSTEM, "code": edit.code}]}), ""
     codings = ((concept.members or {}).get("coding") if concept else None) or _Value(0, 0, items=[])
     fitting = [one for one in codings.items or () if _is_old(text, one, edit)]
     if len(fitting) != 1:
         raise NotDone(f"the line does not show {edit.replaces} once and only once")
     text = _put(text, fitting[0], "code", edit.code)
     # The old code's words would belie the new code.
-    return _without(text, _scan_again(text, fitting[0]), "display")
+    without = _without(text, _scan_again(text, fitting[0]), "display")
+    return without, "" if without == text else f"the words (display) of {edit.replaces} taken out"
 
 
 def _scan_again(text: str, value: _Value) -> _Value:

@@ -212,12 +212,20 @@ class Hindsight:
         """What is known of an amendment or version."""
         return self._told[iri]
 
+    def causes_of(self, *compared: ClaimComparison) -> list[Cause]:
+        """What makes the difference for some claims, each once."""
+        return [self._told[iri] for iri in dict.fromkeys(iri for each in compared for iri in each.causes)]
+
     # --- A question ---------------------------------------------------------------------------------------------------
 
     def compare(self, question: str = "requirements", /, **parameters: str | date) -> Comparison:
         """Answers a question on both days; see :meth:`Register.ask` for its parameters and errors."""
-        answers = [snapshot.ask(question, endpoint=None, **parameters) for snapshot in self.snapshots]
-        before, after = (replace(a, as_known_on=day) for a, day in zip(answers, self.known, strict=True))
+        before, after = (snapshot.ask(question, endpoint=None, **parameters) for snapshot in self.snapshots)
+        return self.between(before, after)
+
+    def between(self, before: Answer, after: Answer) -> Comparison:
+        """Two answers to one question, given with what was known on the two days."""
+        before, after = (replace(a, as_known_on=day) for a, day in zip((before, after), self.known, strict=True))
         old, new = (_by_provision(answer) for answer in (before, after))
         changes: list[AnswerChange] = []
         beside: list[str] = []

@@ -117,8 +117,7 @@ def compare(
             else:
                 for each in found:
                     hindsight_formats.show_claim_comparison(console, each, hindsight)
-                causes = dict.fromkeys(cause for each in found for cause in each.causes)
-                hindsight_formats.show_causes(console, map(hindsight.cause, causes))
+                hindsight_formats.show_causes(console, hindsight.causes_of(*found))
     tell(problems)
     if any(not problem.warning for problem in problems):
         raise typer.Exit(2)
@@ -183,7 +182,9 @@ def worklist(
             elif format is WorklistFormat.jsonl:
                 console.file.write(hindsight_formats.as_jsonl(found))
             else:
-                console.file.write(hindsight_formats.as_html(found))
+                from chartulary.worklist_page import as_html
+
+                console.file.write(as_html(found))
     if format is not WorklistFormat.table:
         print(hindsight_formats.summary(found), file=sys.stderr)
     tell(found.problems)

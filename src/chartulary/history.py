@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
+from chartulary import question
 from chartulary.book import Contents
 from chartulary.errors import ChartularyError
 from chartulary.formats import published
+from chartulary.question import Ground, Subject
 from chartulary.register import Register, Snapshot
-from chartulary.service import asking
 from chartulary.snapshot import FIRST_DAY, LAST_DAY, span
 from chartulary.terms import COD, IS_PART_OF, POL
 from chartulary.timeline import Row
@@ -149,8 +150,26 @@ def read(
     Raises:
         ChartularyError: a parameter names nothing in the register, or the register holds nothing on it.
     """
-    ground = asking.Ground(register.snapshot(as_known_on=as_known_on))
-    form = asking.read(ground, given, LAST_DAY)
+
+    def at(day: date) -> Snapshot:
+        return register.snapshot(as_known_on=register.day_like(day))
+
+    ground = Ground(register.snapshot(as_known_on=as_known_on))
+    return trace(ground, at, given, first=first, last=last, as_known_on=as_known_on)
+
+
+def trace(
+    ground: Ground,
+    at: Callable[[date], Snapshot],
+    given: Mapping[str, str],
+    *,
+    first: date | None = None,
+    last: date | None = None,
+    as_known_on: date | None = None,
+) -> History:
+    """The same for those who keep snapshots themselves: ``ground`` is what was known on ``as_known_on``, ``at`` gives
+    what was known on another day."""
+    form = question.read(ground, given, LAST_DAY)
     for name, fault in form.errors.items():
         raise ChartularyError(f"--{name}: {fault}")
     assert form.subject is not None
@@ -175,9 +194,9 @@ def read(
         first=first,
         last=last,
         lines=tuple(sorted(shown, key=_order)),
-        hindsight=tuple(_hindsight(ground, shown, first, last)),
+        hindsight=tuple(_hindsight(ground, at, shown, (first, last), as_known_on)),
         notices=len(lines) - len(shown),
-        revision=register.revision,
+        revision=ground.register.revision,
         as_known_on=as_known_on,
     )
 
@@ -246,7 +265,7 @@ def _spans(contents: Contents, node: str) -> tuple[Span, ...]:
     return tuple(Span(*part) for part in parts)
 
 
-def _codes(contents: Contents, subject: asking.Subject) -> Iterator[Line]:
+def _codes(contents: Contents, subject: Subject) -> Iterator[Line]:
     """The days on which the code itself may be billed, if one was asked about and the register says."""
     if subject.codes != (subject.iri,):
         return
@@ -271,22 +290,34 @@ def _window(lines: list[Line], first: date | None, last: date | None) -> tuple[d
     begins = min((line.spans[0].first for line in lines if line.kind == "code"), default=FIRST_DAY)
     days = [day for line in lines for day in (*line.days, *(d for s in line.spans for d in (s.first, s.last)))]
     days = [day for day in days if max(begins, FIRST_DAY + _DAY) <= day < LAST_DAY]
-    around = timedelta(days=_AROUND)
     days = days or [day for day in (first, last) if day]
     if not days:
         raise ChartularyError("no rule on this begins, ends or came out on a stated day: give --from or --until")
-    low = first or (min(days) if not last else min(*days, last)) - around
-    high = last or max(*days, low) + around
+    low = first or _moved(min(days) if not last else min(*days, last), -_AROUND).replace(day=1)
+    high = last or _moved(_moved(max(*days, low), _AROUND).replace(day=28), 4).replace(day=1) - _DAY
+    high = min(high, LAST_DAY - _DAY)  # there must be a day after
     if low > high:
         raise ChartularyError(f"--from {low} is after --until {high}")
-    return first or low.replace(day=1), last or (high.replace(day=28) + 4 * _DAY).replace(day=1) - _DAY
+    return low, high
+
+
+def _moved(day: date, days: int) -> date:
+    """Some days later, as far as the calendar goes."""
+    return date.fromordinal(min(max(day.toordinal() + days, FIRST_DAY.toordinal()), LAST_DAY.toordinal()))
 
 
 # --- Days of knowledge ------------------------------------------------------------------------------------------------
 
 
-def _hindsight(ground: Contents, lines: list[Line], first: date, last: date) -> Iterator[Hindsight]:
+def _hindsight(
+    ground: Contents,
+    at: Callable[[date], Snapshot],
+    lines: list[Line],
+    shown: tuple[date, date],
+    as_known_on: date | None,
+) -> Iterator[Hindsight]:
     """Rules that began or ended before that came out, with what was known of them before, between and after."""
+    first, last = shown
     late: dict[str, list[Line]] = {}
     for line in lines:
         begins = _begins(line)
@@ -300,8 +331,10 @@ def _hindsight(ground: Contents, lines: list[Line], first: date, last: date) -> 
     alike: dict[tuple[Band, ...], list[Line]] = {}
     for line in lines:
         if told := late.get(line.target):
-            cuts = {day for each in told for day in each.published or () if day}
-            alike.setdefault(tuple(_bands(ground, line.target, sorted(cuts), first, last)), []).append(line)
+            cuts = sorted({day for each in told for day in each.published or () if day})
+            days = [cut - _DAY for cut in cuts if cut <= (as_known_on or LAST_DAY)]
+            known = [*((day, Contents(at(day))) for day in days), (as_known_on, ground)]
+            alike.setdefault(tuple(_bands(known, line.target, shown, cuts[-1])), []).append(line)
     for bands, rules in alike.items():
         if len({band.spans for band in bands}) > 1:
             # What was known before the change was known since the last of the rules came out.
@@ -319,23 +352,15 @@ def _begins(line: Line) -> date | None:
     return sure if sure and sure > FIRST_DAY and line.kind not in ("code", "notice") else None
 
 
-def _bands(ground: Contents, rule: str, cuts: list[date], first: date, last: date) -> Iterator[Band]:
+def _bands(known: list[tuple[date | None, Contents]], rule: str, shown: tuple[date, date], out: date) -> Iterator[Band]:
+    """``known``: days on which some of it became known the day after, and the last day, with what was known."""
     begins: date | None = None
-    known = ground.snapshot.as_known_on or LAST_DAY
-    out = cuts[-1]
-    cuts = [cut for cut in cuts if cut <= known]
-    for cut in [*cuts, None]:
-        contents = ground if cut is None else Contents(_known(ground.snapshot, cut - _DAY))
+    for until, contents in known:
         spans = _spans(contents, rule) if contents.facts.value(rule, POL.possibleFrom) else ()
         spans = tuple(
-            Span(each.kind, max(each.first, first), min(each.last, last))
+            Span(each.kind, max(each.first, shown[0]), min(each.last, shown[1]))
             for each in spans
-            if each.first <= last and each.last >= first
+            if each.first <= shown[1] and each.last >= shown[0]
         )
-        yield Band(begins, cut - _DAY if cut else ground.snapshot.as_known_on, bool(begins and begins < out), spans)
-        begins = cut
-
-
-def _known(snapshot: Snapshot, day: date) -> Snapshot:
-    register = snapshot.register
-    return register.snapshot(as_known_on=register.day_like(day), unknown=snapshot.unknown)
+        yield Band(begins, until, bool(begins and begins < out), spans)
+        begins = until + _DAY if until else None

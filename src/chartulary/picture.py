@@ -1,10 +1,12 @@
 """A history as SVG, to be read on paper as on a screen, in black and white too; and the SVG as PNG.
 
-Lengths are points: the picture is as wide as A4 on its side, and as high as what it holds.
+It goes on one sheet of A4, with letters of six points or more: on its side where that is enough, else upright, else
+with lists that name fewer rules.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 import xml.etree.ElementTree as ET
 import zlib
@@ -21,19 +23,15 @@ from chartulary.history import Hindsight, History, Line, Span
 from chartulary.snapshot import FIRST_DAY, LAST_DAY
 from chartulary.timeline import Axis
 
-WIDTH = 842
-_LEFT, _RIGHT, _TOP = 28.0, 814.0, 22.0
-_TRACK = 300.0
-"""Where days begin; what a row is about stands left of it."""
+_LEFT, _TOP = 28.0, 22.0
 _GAP = 12.0
 _BAR = 12.0
 _LINE = 9.6
 _SMALL, _TEXT, _HEAD = 6.8, 8.0, 15.0
 _FEW = 4
 """So many rules that hold on the same days have a bar each; more share one."""
-_COLUMNS = 3
-_DOTS = 3508
-"""Across a PNG: 300 dots per inch of A4 on its side."""
+_DOTS = 300 / 25.4
+"""Of a PNG, in a millimetre."""
 _FONT = "Liberation Sans, Arial, Helvetica, DejaVu Sans, sans-serif"
 _INK, _FAINT, _DARK = "#000000", "#4d4d4d", "#1d4263"
 _FILLS = {"starts": "none", "published": "#ffffff", "implemented": _INK}
@@ -42,9 +40,61 @@ _DAY = timedelta(days=1)
 _SVG = "http://www.w3.org/2000/svg"
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A sheet of A4 that a picture may be laid out for."""
+
+    paper: tuple[int, int]
+    """Width and height in millimetres."""
+    width: int
+    """The same width in the picture's own measure, which is points or somewhat less."""
+    track: float
+    """Where days begin; what a row is about stands left of it."""
+    columns: int
+    """Of lists."""
+
+    @property
+    def height(self) -> float:
+        return self.width / self.paper[0] * self.paper[1]
+
+
+PAGES = (
+    Page((297, 210), 842, 300.0, 3),
+    Page((297, 210), 951, 320.0, 4),
+    Page((210, 297), 672, 236.0, 3),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How much of a history is written out."""
+
+    page: Page
+    few: int = _FEW
+    """So many rules that hold on the same days have a bar each."""
+    most: int | None = None
+    """So many rules at most are named in lists, or all."""
+    brief: bool = False
+    """Whether what stands under a label is cut to a line."""
+
+
+_LAYOUTS = (
+    *map(_Layout, PAGES),
+    *(_Layout(PAGES[-1], 1, most) for most in (None, 64, 52, 40, 32, 26, 20, 14, 8, 0)),
+    _Layout(PAGES[-1], 1, 0, True),
+)
+"""The first that a history fits into is taken."""
+
+
 def svg(history: History) -> str:
     """The picture; the same history gives the same text."""
-    return _Sheet(history).text()
+    text = ""
+    for layout in _LAYOUTS:
+        sheet = _Sheet(history, layout)
+        text = sheet.text()
+        if sheet.y <= layout.page.height:
+            break
+    return text
 
 
 def png(text: str) -> bytes:
@@ -67,12 +117,13 @@ def png(text: str) -> bytes:
     )
     if drawn(word, 9) == drawn(none, 9):
         raise ChartularyError("this machine has no font to write with: install one (Liberation Sans), or write .svg")
-    return _sized(drawn(text, _DOTS))
+    paper = re.search(r'width="([\d.]+)mm"', text)
+    return _sized(drawn(text, round(float(paper[1]) * _DOTS) if paper else PAGES[0].width))
 
 
 def _sized(image: bytes) -> bytes:
     """A PNG that says its size on paper."""
-    metre = round(_DOTS / 0.297)
+    metre = round(_DOTS * 1000)
     told = b"pHYs" + struct.pack(">IIB", metre, metre, 1)
     head = 33  # the signature and the chunk that must come first
     return image[:head] + struct.pack(">I", 9) + told + struct.pack(">I", zlib.crc32(told)) + image[head:]
@@ -110,17 +161,23 @@ def wrap(text: str, room: float, size: float, bold: bool = False) -> list[str]:
 class _Sheet:
     """A picture while it is drawn, from the top down."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, layout: _Layout) -> None:
         self.history = history
+        self.layout = layout
+        self.page = layout.page
+        self.most = layout.most
+        self.right = self.page.width - _LEFT
         self.axis = Axis([history.first, history.last + _DAY], margin=0)
         self.root = ET.Element("svg", {"xmlns": _SVG, "role": "img", "aria-labelledby": "title about"})
         ET.SubElement(self.root, "title", {"id": "title"}).text = history.title
         ET.SubElement(self.root, "desc", {"id": "about"}).text = _told(history)
         self._patterns()
-        self.add("rect", x=0, y=0, width=WIDTH, height="100%", fill="#ffffff")
+        self.add("rect", x=0, y=0, width=self.page.width, height="100%", fill="#ffffff")
         self.guides = ET.SubElement(self.root, "g", {"aria-hidden": "true"})
         self.sources: dict[str, int] = {}
         """What lists rest on, by number."""
+        self.unnamed = 0
+        """Rules that there was no room to name."""
         self.y = _TOP
 
     def text(self) -> str:
@@ -149,10 +206,12 @@ class _Sheet:
                 self._list(lasting)
         self._guide_lines(top - 2, bottom)
         self._legend()
-        height = round(self.y + 12)
-        self.root.set("viewBox", f"0 0 {WIDTH} {height}")
-        self.root.set("width", "297mm")
-        self.root.set("height", f"{height / WIDTH * 297:.1f}mm")
+        self.y = height = round(self.y + 12)
+        across = self.page.width
+        wide = min(self.page.paper[0], self.page.paper[1] * across / height)  # where nothing helps, letters are smaller
+        self.root.set("viewBox", f"0 0 {across} {height}")
+        self.root.set("width", f"{wide:.4g}mm")
+        self.root.set("height", f"{height / across * wide:.1f}mm")
         ET.indent(self.root, " ")
         return ET.tostring(self.root, encoding="unicode") + "\n"
 
@@ -161,11 +220,12 @@ class _Sheet:
         for line in lines:
             alike.setdefault(self.history.within(line.spans), []).append(line)
         for spans, group in alike.items():
-            if len(group) <= _FEW:
+            if len(group) <= self.layout.few:
                 for line in group:
                     self._row(line)
             else:
-                self._words(_LEFT, f"{len(group)} rules, listed below", _TEXT, bold=True)
+                where = "" if self.most == 0 else ", listed below"
+                self._words(_LEFT, f"{len(group)} rules{where}")
                 self._bars(group[0], spans)
                 self.y += _BAR + 6
                 self._list(group)
@@ -196,18 +256,16 @@ class _Sheet:
     def x(self, day: date) -> float:
         """The left edge of a day."""
         held = min(max(day, self.history.first), self.history.last + _DAY)
-        return _TRACK + self.axis.place(held) / 100 * (_RIGHT - _TRACK)
+        return self.page.track + self.axis.place(held) / 100 * (self.right - self.page.track)
 
-    def _words(
-        self, x: float, text: str, size: float, *, bold: bool = False, fill: str = _INK, room: float = 0
-    ) -> None:
-        """Text from the top of a row, in as many lines as it needs."""
-        for number, line in enumerate(wrap(text, room or _TRACK - _GAP - x, size, bold)):
-            self.write(x, self.y + size + number * (size + 1.6), line, size, bold=bold, fill=fill)
+    def _words(self, x: float, text: str) -> None:
+        """A label from the top of a row, in as many lines as it needs."""
+        for number, line in enumerate(wrap(text, self.page.track - _GAP - x, _TEXT, True)):
+            self.write(x, self.y + _TEXT + number * _LINE, line, _TEXT, bold=True)
 
     def _title(self, text: str) -> None:
         self.y += 6
-        self.add("line", x1=_LEFT, x2=_RIGHT, y1=self.y, y2=self.y, stroke=_INK, stroke_width=0.7)
+        self.add("line", x1=_LEFT, x2=self.right, y1=self.y, y2=self.y, stroke=_INK, stroke_width=0.7)
         self._over(self.write(_LEFT, self.y + 11, text, 9.0, bold=True))
         self.y += 17
 
@@ -226,7 +284,7 @@ class _Sheet:
 
     def _heading(self) -> None:
         history = self.history
-        for line in wrap(history.title, _RIGHT - _LEFT, _HEAD, True):
+        for line in wrap(history.title, self.right - _LEFT, _HEAD, True):
             self.write(_LEFT, self.y + _HEAD, line, _HEAD, bold=True)
             self.y += _HEAD + 4
         self.write(_LEFT, self.y + 9, f"Asked: {history.known}", 8.0, fill=_FAINT)
@@ -236,7 +294,7 @@ class _Sheet:
         placed = []
         for day in self._turns():
             at, half = self.x(day), width(str(day), _TEXT, True) / 2 + 3
-            at = min(max(at, _TRACK + half - 3), _RIGHT - half + 3)
+            at = min(max(at, self.page.track + half - 3), self.right - half + 3)
             row = next((number for number, end in enumerate(ends) if end <= at - half), len(ends))
             ends[row : row + 1] = [at + half]
             placed.append((day, at, row))
@@ -249,12 +307,12 @@ class _Sheet:
         self.y += len(ends) * 10 + 4
         self.write(_LEFT, self.y + 8, "Date of service", _TEXT, bold=True)
         for at, label in self.axis.ticks(months_shown=10):
-            x = _TRACK + at / 100 * (_RIGHT - _TRACK)
+            x = self.page.track + at / 100 * (self.right - self.page.track)
             self.add("line", x1=x, x2=x, y1=self.y + 10, y2=self.y + 14, stroke=_INK, stroke_width=0.6)
-            if x + width(label, _SMALL) / 2 <= _RIGHT and self._free(x, label):
+            if x + width(label, _SMALL) / 2 <= self.right and self._free(x, label):
                 self.write(x, self.y + 8, label, _SMALL, fill=_FAINT, anchor="middle")
         self.y += 14
-        self.add("line", x1=_TRACK, x2=_RIGHT, y1=self.y, y2=self.y, stroke=_INK, stroke_width=1)
+        self.add("line", x1=self.page.track, x2=self.right, y1=self.y, y2=self.y, stroke=_INK, stroke_width=1)
         self.y += 8
 
     def _free(self, x: float, label: str) -> bool:
@@ -299,11 +357,15 @@ class _Sheet:
 
     def _about(self, line: Line, x: float) -> float:
         """What a row is about, left of its days; gives its height."""
-        room, top = _TRACK - _GAP - x, self.y
-        label, below = wrap(line.label, room, _TEXT, True), wrap(_under(line), room, _SMALL)
-        self._words(x, line.label, _TEXT, bold=True)
+        room, top = self.page.track - _GAP - x, self.y
+        label = wrap(line.label, room, _TEXT, True)
+        below = wrap(_under(line), room - (8 if self.layout.brief else 0), _SMALL)
+        if self.layout.brief and len(below) > 1:
+            below = [f"{below[0]} …"]
+        self._words(x, line.label)
         self.y += len(label) * _LINE + 0.6
-        self._words(x, _under(line), _SMALL, fill=_FAINT)
+        for number, text in enumerate(below):
+            self.write(x, self.y + _SMALL + number * (_SMALL + 1.6), text, _SMALL, fill=_FAINT)
         self.y = top
         return len(label) * _LINE + len(below) * (_SMALL + 1.6)
 
@@ -400,23 +462,30 @@ class _Sheet:
                 sides.reverse()
             if wide <= right - left:  # a word may stand on it
                 sides.append((left - edge, right + edge, None))
-            level, (begin, end, before) = next(
+            free = (
                 (level, side)
                 for level in range(9)
                 for side in sides
-                if side[0] >= _TRACK - 6
-                and side[1] <= _RIGHT + 6
+                if side[0] >= self.page.track - 6
+                and side[1] <= self.right + 6
                 and not any(level == at and side[0] < high and side[1] > start for at, start, high in taken)
             )
+            beside = next(free, None)
+            level, (begin, end, before) = beside or (low + 1, (self.page.track, self.right, None))
             y = self.y + 2 + level * 11
             self._mark(kind, line.target, days, left, right, y)
+            taken.append((level, begin, end))
             x, anchor = (left - edge - 3, "end") if before else (right + edge + 3, "start")
             if before is None:
                 x, anchor = (left + right) / 2, "middle"
-            word = self.write(x, y + (6.6 if before is None else 7), text, _SMALL, anchor=anchor)
-            if before is not None:
+            if beside is None:  # there is room under it only
+                level += 1
+                x = min(max(x, self.page.track + wide / 2), self.right - wide / 2)
+                taken.append((level, begin, end))
+            inside = beside and before is None
+            word = self.write(x, self.y + 2 + level * 11 + (6.6 if inside else 7), text, _SMALL, anchor=anchor)
+            if not inside:
                 self._over(word)
-            taken.append((level, begin, end))
             if kind == "starts" and line.published and line.published[0]:
                 taken += self._arrow(right + 3, self.x(line.published[0]) - 6, y + 4, level)
             low = max(low, level)
@@ -455,9 +524,13 @@ class _Sheet:
 
     def _list(self, lines: list[Line]) -> None:
         """Rules that hold on the same days, in columns, by what they bind; sources by number."""
-        room = (_RIGHT - _LEFT - (_COLUMNS - 1) * _GAP) / _COLUMNS
+        count = self.page.columns
+        room = (self.right - _LEFT - (count - 1) * _GAP) / count
+        shown = lines if self.most is None else lines[: self.most]
+        if self.most is not None:
+            self.most -= len(shown)
         groups: dict[str, list[Line]] = {}
-        for line in lines:
+        for line in shown:
             groups.setdefault(line.scope, []).append(line)
         entries: list[_Entry] = []
         for scope in sorted(groups, key=str.casefold):
@@ -467,7 +540,8 @@ class _Sheet:
                 words = wrap(f"{_listed(line)} [{number}]", room - 10, 7.4)
                 fill = self._fill(line, Span("certain", self.history.first, self.history.last))
                 entries.append(_Entry(kind, kind if line is groups[scope][0] else [], words, fill))
-        for place, column in enumerate(_columns(entries)):
+        columns = _columns(entries, count)
+        for place, column in enumerate(columns):
             x, y = _LEFT + place * (room + _GAP), self.y
             for entry in column:
                 for text in entry.head:
@@ -479,7 +553,12 @@ class _Sheet:
                     self._over(self.write(x + 10, y + 7.4, text, 7.4))
                     y += 8.8
                 y += 1.6
-        self.y += max(sum(entry.height for entry in column) for column in _columns(entries)) + 2
+        self.y += max(sum(entry.height for entry in column) for column in columns) + 2
+        if len(shown) < len(lines):
+            self.unnamed += len(lines) - len(shown)
+            if shown:
+                self.write(_LEFT, self.y + 7, f"…and {len(lines) - len(shown)} more", _SMALL, fill=_FAINT)
+                self.y += 12
 
     # --- The second axis ----------------------------------------------------------------------------------------------
 
@@ -489,16 +568,14 @@ class _Sheet:
             self._known(each)
 
     def _known(self, each: Hindsight) -> None:
-        room, top = _TRACK - _GAP - _LEFT - 130, self.y
         sure = "url(#some)" if each.some else _DARK
-        for number, label in enumerate(each.labels):
-            self._words(_LEFT, label, 7.4, bold=True, room=room)
-            self.y += len(wrap(label, room, 7.4, True)) * 9 + (2 if number + 1 < len(each.labels) else 0)
-        bottom = self.y
-        self.y = top
+        for text in wrap("; ".join(each.labels), self.right - _LEFT, 7.4, True):
+            self._over(self.write(_LEFT, self.y + 7.4, text, 7.4, bold=True))
+            self.y += 9
+        self.y += 2
         for band in each.bands:
             text = _days_known(band.first, band.last)
-            self.write(_TRACK - 6, self.y + 10, text, _SMALL, anchor="end", bold=not band.maybe)
+            self.write(self.page.track - 6, self.y + 10, text, _SMALL, anchor="end", bold=not band.maybe)
             covered = self.history.first
             for part in band.spans:
                 self._cell(covered, part.first - _DAY, "not asked", "#ffffff")
@@ -507,7 +584,7 @@ class _Sheet:
                 covered = part.last + _DAY
             self._cell(covered, self.history.last, "not asked", "#ffffff")
             self.y += 15
-        self.y = max(self.y, bottom) + 7
+        self.y += 7
 
     def _cell(self, first: date, last: date, word: str, fill: str) -> None:
         if first > last:
@@ -538,7 +615,7 @@ class _Sheet:
 
     def _legend(self) -> None:
         self.y += 6
-        self.add("line", x1=_LEFT, x2=_RIGHT, y1=self.y, y2=self.y, stroke=_INK, stroke_width=0.7)
+        self.add("line", x1=_LEFT, x2=self.right, y1=self.y, y2=self.y, stroke=_INK, stroke_width=0.7)
         self.y += 6
         x = _LEFT
         for fill, text in (
@@ -548,7 +625,7 @@ class _Sheet:
             ("url(#notice)", "only tells something"),
         ):
             wide = 22 + width(text, _SMALL) + 12
-            if x + wide > _RIGHT:
+            if x + wide > self.right:
                 x, self.y = _LEFT, self.y + 13
             self.add("rect", x=x, y=self.y, width=18, height=8, fill=fill, stroke=_DARK, stroke_width=0.8)
             self.write(x + 22, self.y + 7, text, _SMALL)
@@ -559,7 +636,7 @@ class _Sheet:
             ("H8V8H0Z", _INK, "implemented: payers’ systems apply it"),
         ):
             wide = 12 + width(text, _SMALL) + 12
-            if x + wide > _RIGHT:
+            if x + wide > self.right:
                 x, self.y = _LEFT, self.y + 13
             self.add(
                 "path",
@@ -572,18 +649,16 @@ class _Sheet:
             self.write(x + 12, self.y + 7, text, _SMALL)
             x += wide
         self.y += 18
-        left_out = self.history.notices
-        more = (
-            f" Left out: {left_out} rules that only tell something; ‘chartulary ask requirements’ shows them."
-            if left_out
-            else ""
-        )
+        left_out = [f"{self.unnamed} rules, for want of room"] if self.unnamed else []
+        left_out += [f"{self.history.notices} rules that only tell something"] if self.history.notices else []
+        asked = "‘chartulary ask requirements’ names them"
+        more = f" Left out: {', and '.join(left_out)}; {asked}." if left_out else ""
         cited = "; ".join(f"[{number}] {source}" for source, number in self.sources.items())
         for said in (
             f"Sources of the lists: {cited}." if cited else "",
             f"What conforms need not be covered or paid.{more}",
         ):
-            for text in wrap(said, _RIGHT - _LEFT, _SMALL) if said else ():
+            for text in wrap(said, self.right - _LEFT, _SMALL) if said else ():
                 self.write(_LEFT, self.y, text, _SMALL, fill=_FAINT)
                 self.y += 8.6
         self.y -= 8.6
@@ -603,9 +678,11 @@ class _Entry:
         return len(self.head) * 8.2 + (2.4 if self.head else 0) + len(self.words) * 8.8 + 1.6
 
 
-def _columns(entries: list[_Entry]) -> list[list[_Entry]]:
-    """The lowest columns that hold them all in order."""
-    limit = max(sum(entry.height for entry in entries) / _COLUMNS, max(entry.height for entry in entries))
+def _columns(entries: list[_Entry], count: int) -> list[list[_Entry]]:
+    """The lowest columns that hold them all in order, so many at most."""
+    if not entries:
+        return [[]]
+    limit = max(sum(entry.height for entry in entries) / count, max(entry.height for entry in entries))
     while True:
         columns: list[list[_Entry]] = [[]]
         used = 0.0
@@ -615,7 +692,7 @@ def _columns(entries: list[_Entry]) -> list[list[_Entry]]:
                 used, entry = 0.0, replace(entry, head=entry.kind)
             columns[-1].append(entry)
             used += entry.height
-        if len(columns) <= _COLUMNS:
+        if len(columns) <= count:
             return columns
         limit += 4
 

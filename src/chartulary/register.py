@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -452,10 +451,11 @@ def _shape_files() -> list[Path]:
 def _parse(path: Path) -> Graph:
     from rdflib import Graph, Literal
 
+    data = path.read_bytes()
     try:
-        graph = Graph().parse(data=path.read_bytes(), format="turtle")
+        graph = Graph().parse(data=data, format="turtle")
     except Exception as fault:  # rdflib's parser raises many kinds
-        raise ChartularyError(f"{path}: {_syntax_fault(fault)}") from None
+        raise _syntax_fault(path, data, fault) from None
     for subject, predicate, value in graph:
         if isinstance(value, Literal) and value.ill_typed:
             name, term = (str(node).rsplit("/", 1)[-1].rsplit("#", 1)[-1] for node in (subject, predicate))
@@ -463,8 +463,14 @@ def _parse(path: Path) -> Graph:
     return graph
 
 
-def _syntax_fault(fault: Exception) -> str:
-    """What is wrong and on which line, out of rdflib's account of it."""
-    text = " ".join(str(fault).split())
-    told = re.match(r"at line (\d+) of <.*?>: Bad syntax \((.*?)\) at \^", text)
-    return f"line {told[1]}: {told[2]}" if told else f"not Turtle: {text[:160]}"
+def _syntax_fault(path: Path, data: bytes, fault: Exception) -> ChartularyError:
+    """What is wrong and where: as our own reader of Turtle has it, which authors know, else as rdflib's."""
+    from chartulary.turtle import read
+
+    try:
+        read(data.decode("utf-8"), source=str(path))
+    except ChartularyError as told:
+        return told
+    except UnicodeDecodeError:
+        return ChartularyError(f"{path}: this is no UTF-8")
+    return ChartularyError(f"{path}: not Turtle: {' '.join(str(fault).split())[:160]}")

@@ -129,13 +129,17 @@ class Remittances:
             except OSError as fault:
                 whole.problems.append(Problem(name, "", f"cannot be read: {fault.strerror}"))
                 continue
-            read = _read(data)
-            if read is None:
-                whole.problems.append(Problem(name, "", "no 835 remittance that can be read"))
-                continue
-            for remittance in read:
-                whole.found.setdefault(remittance.claim, []).append(remittance)
+            whole.add(data, source=name)
         return whole
+
+    def add(self, data: bytes, *, source: str) -> None:
+        """Reads the bytes of an 835 file, as :meth:`read` does."""
+        read = _read(data)
+        if read is None:
+            self.problems.append(Problem(source, "", "no 835 remittance that can be read"))
+            return
+        for remittance in read:
+            self.found.setdefault(remittance.claim, []).append(remittance)
 
     def of(self, claim: Claim) -> Remittance | None:
         """The last answer to a claim that was not taken back since; None where there is none.
@@ -186,8 +190,8 @@ def _remittances(result: Any) -> Iterator[Remittance]:
             of_lines.setdefault(row["service"], []).append(adjustment)
         else:
             of_claims.setdefault(row["claim"], []).append(adjustment)
-    ends = [*(claim["segment"] for claim in tables["claims"][1:]), len(result.document)]
-    for claim, end in zip(tables["claims"], ends, strict=True):
+    ends = (*(claim["segment"] for claim in tables["claims"][1:]), len(result.document))
+    for claim, end in zip(tables["claims"], ends, strict=False):  # one end is left over where there is no claim
         own = services.get(claim["row"], [])
         starts = [service["segment"] for service in own]
         stops = [*starts[1:], end] if starts else []
@@ -214,8 +218,9 @@ def _remittances(result: Any) -> Iterator[Remittance]:
         )
 
 
-def _text(value: bytes | None) -> str:
-    return value.decode("latin-1").strip() if value else ""
+def _text(value: bytes | list[bytes] | None) -> str:
+    """Empty also where one value is expected and several are there."""
+    return value.decode("latin-1").strip() if isinstance(value, bytes) else ""
 
 
 def _remarks(document: Any, start: int, stop: int) -> tuple[str, ...]:
@@ -223,12 +228,11 @@ def _remarks(document: Any, start: int, stop: int) -> tuple[str, ...]:
     found: list[str] = []
     for index in range(start, stop):
         segment = document[index]
+        elements = segment.elements
         if segment.id == b"LQ":
-            list_of, *code = segment.elements
-            if list_of == b"HE" and code:
-                found.append(_text(code[0]))
+            if len(elements) > 1 and elements[0] == b"HE":
+                found.append(_text(elements[1]))
         elif places := _REMARKS.get(segment.id):
-            elements = segment.elements
             found += [_text(elements[place]) for place in places if place < len(elements)]
     return tuple(dict.fromkeys(code for code in found if code))
 
@@ -243,8 +247,9 @@ def _first_day(document: Any, start: int, stop: int) -> date | None:
     """The first day of a line that has a period (DTM*150)."""
     for index in range(start + 1, stop):
         segment = document[index]
-        if segment.id == b"DTM" and segment.elements[0] == b"150" and len(segment.elements) > 1:
-            text = _text(segment.elements[1])
+        elements = segment.elements
+        if segment.id == b"DTM" and len(elements) > 1 and elements[0] == b"150":
+            text = _text(elements[1])
             try:
                 return date(int(text[:4]), int(text[4:6]), int(text[6:8]))
             except ValueError:

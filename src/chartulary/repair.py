@@ -6,9 +6,10 @@ a revenue code that a provision names exactly. What hangs on clinical facts, or 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, get_args
+from functools import partial
+from typing import Any, TypeAlias, get_args
 
 import msgspec
 from rich.console import Console
@@ -20,15 +21,32 @@ from chartulary.claim import Claim, Note
 from chartulary.edits import Edit, Editor, Field, NotDone, editor, in_claim
 from chartulary.engines import EngineName
 from chartulary.errors import Problem
+from chartulary.facts import Facts
 from chartulary.readers import read_claims_from
 from chartulary.register import Snapshot
-from chartulary.report import Finding, Report
+from chartulary.report import Citation, Finding, Report
 from chartulary.terms import COD, POL, SKOS, TYPE
 
+Judge: TypeAlias = Callable[[Claim], Report]
+"""Holds a claim against the snapshot."""
 _ROUNDS = 8
 """Mends that call for other mends: no more often than this."""
 _RANK = {"violation": 2, "review": 1}
 _CLAIM_FIELDS = ("conditionCode", "note")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attested:
+    """What whoever sends a code states to be so, and who says that."""
+
+    code: str
+    states: str
+    cites: tuple[Citation, ...]
+
+    @property
+    def words(self) -> str:
+        """What a person must know before the code is sent."""
+        return f"{self.code} states that {self.states}: send it only where that is so"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +58,9 @@ class Mend:
     line: int | None
     """Line number as sent; None for the claim itself."""
     findings: tuple[Finding, ...]
+    attests: Attested | None = None
+    also: str = ""
+    """What else of the file had to go with it."""
 
     @property
     def words(self) -> str:
@@ -47,7 +68,8 @@ class Mend:
         if self.edit.field == "note":
             return f"{self.noun} “{self.edit.code}” added"
         if self.edit.replaces:
-            return f"{self.noun} {self.edit.code} instead of {self.edit.replaces}"
+            words = f"{self.noun} {self.edit.code} instead of {self.edit.replaces}"
+            return f"{words}, {self.also}" if self.also else words
         return f"{self.noun} {self.edit.code} added"
 
 
@@ -73,6 +95,18 @@ class Repair:
     refused: str = ""
     """Why mends that were possible were not written; empty where all were."""
 
+    @property
+    def gone(self) -> int:
+        """How many findings are there no more."""
+        return len({_key(f) for f in self.before.findings if f.outcome in _RANK}) - len(self.left)
+
+    @property
+    def proof(self) -> str:
+        """What was seen when the mended claim was read again; empty where nothing was mended."""
+        if not self.mends:
+            return ""
+        return f"read again and judged: {self.gone} finding{'s' * (self.gone != 1)} gone, none new"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repaired:
@@ -97,12 +131,13 @@ class Repaired:
 # --- One claim --------------------------------------------------------------------------------------------------------
 
 
-def plan(claim: Claim, snapshot: Snapshot, *, before: Report | None = None, engine: EngineName = "auto") -> Repair:
+def plan(claim: Claim, snapshot: Snapshot, *, before: Report | None = None, judge: Judge | None = None) -> Repair:
     """Mends a claim in memory. The outcome is never worse, and what was mended has no finding left.
 
-    ``before`` is the report on the claim, where it is there already.
+    ``before`` is the report on the claim, where it is there already; ``judge`` makes further ones.
     """
-    first = report = before or snapshot.validate(claim, engine=engine)
+    judge = judge or snapshot.validate
+    first = report = before or judge(claim)
     mends: list[Mend] = []
     why: dict[tuple[str, int | None], str] = {}
     while seeds := _possible(report, claim, snapshot)[0]:
@@ -110,7 +145,7 @@ def plan(claim: Claim, snapshot: Snapshot, *, before: Report | None = None, engi
         why.clear()
         for trial in (seeds, *single):
             try:
-                claim, report, more = _carried_out(claim, report, trial, snapshot, engine)
+                claim, report, more = _carried_out(claim, report, trial, snapshot, judge)
             except NotDone as fault:
                 if len(trial) == 1:
                     why |= {_key(finding): str(fault) for finding in trial[0].findings}
@@ -125,7 +160,7 @@ def plan(claim: Claim, snapshot: Snapshot, *, before: Report | None = None, engi
 
 
 def _carried_out(
-    claim: Claim, before: Report, mends: Sequence[Mend], snapshot: Snapshot, engine: EngineName
+    claim: Claim, before: Report, mends: Sequence[Mend], snapshot: Snapshot, judge: Judge
 ) -> tuple[Claim, Report, list[Mend]]:
     """The claim with these mends, and with those that they call for in turn.
 
@@ -142,7 +177,7 @@ def _carried_out(
         for mend in fresh:
             claim = in_claim(claim, mend.edit)
         done += fresh
-        report = snapshot.validate(claim, engine=engine)
+        report = judge(claim)
         known = {_key(finding) for finding in before.findings if finding.outcome in _RANK}
         mends = [m for m in _possible(report, claim, snapshot)[0] if not {*map(_key, m.findings)} & known]
     if fault := _fault(before, report, done, snapshot):
@@ -194,7 +229,7 @@ def _possible(report: Report, claim: Claim, snapshot: Snapshot) -> tuple[list[Me
             continue
         noun = snapshot.coding.noun(edit.field)
         line = claim.lines[edit.position - 1].number if edit.position else None
-        mends[edit] = Mend(edit=edit, noun=noun, line=line, findings=(finding,))
+        mends[edit] = Mend(edit=edit, noun=noun, line=line, findings=(finding,), attests=_attested(edit, snapshot))
     alike: dict[tuple[str, int | None], list[Mend]] = {}
     for mend in mends.values():
         if mend.edit.field in ("procedureCode", "revenueCode"):
@@ -234,18 +269,29 @@ def _edit_for(finding: Finding, snapshot: Snapshot) -> tuple[Edit | None, str]:
     return Edit(field=name, code=action.code, replaces=action.replaces, position=finding.position), ""
 
 
+def _named(notation: str | None, scheme: str, facts: Facts) -> set[str]:
+    """The codes of a system that are written so."""
+    return {
+        thing
+        for thing in facts.subjects(SKOS.inScheme, scheme)
+        if notation is not None and str(facts.value(thing, SKOS.notation)) == notation
+    }
+
+
+def _attested(edit: Edit, snapshot: Snapshot) -> Attested | None:
+    """What the code attests, where the register says that it does."""
+    facts = snapshot.facts
+    for scheme in snapshot.coding.schemes:
+        for code in _named(edit.code, scheme.iri, facts) if scheme.field == edit.field else ():
+            if states := facts.value(code, COD.attests):
+                return Attested(code=edit.code, states=str(states), cites=snapshot.reader.cites(code))
+    return None
+
+
 def _follows(code: str, other: str | None, scheme: str, snapshot: Snapshot) -> bool:
     """Whether the register says that one of two codes took the other's place."""
     facts = snapshot.facts
-
-    def named(notation: str | None) -> set[str]:
-        return {
-            thing
-            for thing in facts.subjects(SKOS.inScheme, scheme)
-            if notation is not None and str(facts.value(thing, SKOS.notation)) == notation
-        }
-
-    new, old = named(code), named(other)
+    new, old = _named(code, scheme, facts), _named(other, scheme, facts)
     return any(facts.has(a, COD.replaces, b) or facts.has(b, COD.replaces, a) for a in new for b in old)
 
 
@@ -270,6 +316,10 @@ def _looks_at(finding: Finding, code: str, scheme: str, snapshot: Snapshot) -> s
 class _Work:
     """A file's claims on their way."""
 
+    source: str
+    problems: Sequence[Problem]
+    snapshot: Snapshot
+    judge: Judge
     claims: list[Claim]
     plans: list[Repair]
     refused: dict[int, str] = field(default_factory=dict)
@@ -282,23 +332,37 @@ def repair(data: bytes, snapshot: Snapshot, *, source: str = "-", engine: Engine
     """
     items = list(read_claims_from(data, source=source))
     claims = [item for item in items if isinstance(item, Claim)]
-    problems = tuple(item for item in items if isinstance(item, Problem))
-    reports = snapshot.validate_all(claims, engine=engine) if claims else ()
-    work = _Work(
-        claims,
-        [plan(c, snapshot, before=b, engine=engine) for c, b in zip(claims, reports, strict=True)],
-    )
+    problems = [item for item in items if isinstance(item, Problem)]
+    reports = list(snapshot.validate_all(claims, engine=engine)) if claims else []
+    judge = partial(snapshot.validate, engine=engine)
+    return mended(data, claims, reports, problems, snapshot, judge=judge, source=source)
+
+
+def mended(
+    data: bytes,
+    claims: Sequence[Claim],
+    reports: Sequence[Report],
+    problems: Sequence[Problem],
+    snapshot: Snapshot,
+    *,
+    judge: Judge | None = None,
+    source: str = "-",
+) -> Repaired:
+    """What :func:`repair` gives, of a file that was read and judged already. What ``judge`` raises ends the work."""
+    judge = judge or snapshot.validate
+    plans = [plan(claim, snapshot, before=report, judge=judge) for claim, report in zip(claims, reports, strict=True)]
+    work = _Work(source, problems, snapshot, judge, list(claims), plans)
     written = data
     if any(made.mends for made in work.plans):
         try:
-            written = _written(data, editor(data), work, problems, snapshot, source, engine)
+            written = _written(data, editor(data), work)
         except NotDone as fault:
             work.refused |= {at: str(fault) for at, made in enumerate(work.plans) if made.mends}
     repairs = tuple(
         _refuse(made, claim, work.refused[at]) if at in work.refused else made
         for at, (claim, made) in enumerate(zip(work.claims, work.plans, strict=True))
     )
-    return Repaired(data=written, repairs=repairs, problems=problems)
+    return Repaired(data=written, repairs=repairs, problems=tuple(problems))
 
 
 def _refuse(made: Repair, claim: Claim, why: str) -> Repair:
@@ -318,25 +382,21 @@ def _refuse(made: Repair, claim: Claim, why: str) -> Repair:
     return Repair(claim=claim, before=made.before, after=made.before, mends=(), left=left, refused=why)
 
 
-def _written(
-    data: bytes,
-    file: Editor,
-    work: _Work,
-    problems: Sequence[Problem],
-    snapshot: Snapshot,
-    source: str,
-    engine: EngineName,
-) -> bytes:
+def _written(data: bytes, file: Editor, work: _Work) -> bytes:
     """The file with those mends that come back as they were meant."""
     mended = {at for at, made in enumerate(work.plans) if made.mends}
     for at in sorted(mended):
+        made = work.plans[at]
         try:
-            file.edit(work.claims[at], [mend.edit for mend in work.plans[at].mends])
+            gone = file.edit(work.claims[at], [mend.edit for mend in made.mends])
         except NotDone as fault:
             work.refused[at] = str(fault)
+        else:
+            mends = tuple(replace(mend, also=also) for mend, also in zip(made.mends, gone, strict=True))
+            work.plans[at] = replace(made, mends=mends)
     while mended - work.refused.keys():
         written = file.written()
-        failed = _failed(written, work, problems, snapshot, source, engine)
+        failed = _failed(written, work)
         if not failed:
             return written
         for at, why in failed.items():
@@ -345,24 +405,22 @@ def _written(
     return data
 
 
-def _failed(
-    written: bytes, work: _Work, problems: Sequence[Problem], snapshot: Snapshot, source: str, engine: EngineName
-) -> dict[int, str]:
+def _failed(written: bytes, work: _Work) -> dict[int, str]:
     """Claims whose mends did not come back as they were meant, and why; all mended ones where it cannot be told."""
     tried = {at for at, made in enumerate(work.plans) if made.mends and at not in work.refused}
-    items = list(read_claims_from(written, source=source))
+    items = list(read_claims_from(written, source=work.source))
     again = [item for item in items if isinstance(item, Claim)]
     faults = [item.message for item in items if isinstance(item, Problem) and not item.warning]
-    if len(again) != len(work.claims) or faults != [p.message for p in problems if not p.warning]:
+    if len(again) != len(work.claims) or faults != [p.message for p in work.problems if not p.warning]:
         return dict.fromkeys(tried, "the file could not be read again as before")
     failed: dict[int, str] = {}
     strays = False
     for at, (claim, made) in enumerate(zip(again, work.plans, strict=True)):
         if at in tried:
-            report = snapshot.validate(claim, engine=engine)
+            report = work.judge(claim)
             if _plain(claim) != _plain(made.claim):
                 failed[at] = "the claim could not be read again as it was meant"
-            elif fault := _fault(made.before, report, made.mends, snapshot):
+            elif fault := _fault(made.before, report, made.mends, work.snapshot):
                 failed[at] = fault
             else:
                 work.plans[at] = replace(made, claim=claim, after=report)
@@ -398,6 +456,7 @@ def _repair_json(made: Repair) -> dict[str, Any]:
         "outcome_before": made.before.outcome,
         "outcome_after": made.after.outcome,
         "refused": made.refused or None,
+        "proof": made.proof or None,
         "changes": [
             {
                 "line": mend.line,
@@ -406,12 +465,20 @@ def _repair_json(made: Repair) -> dict[str, Any]:
                 "code": mend.edit.code,
                 "replaces": mend.edit.replaces,
                 "change": mend.words,
+                "attests": _attests_json(mend.attests),
                 "because": [_why(finding) for finding in mend.findings],
             }
             for mend in made.mends
         ],
         "left": [{"why": left.why, "outcome": left.finding.outcome, **_why(left.finding)} for left in made.left],
     }
+
+
+def _attests_json(attests: Attested | None) -> dict[str, Any] | None:
+    if attests is None:
+        return None
+    cites: Mapping[str, Any] = msgspec.to_builtins({"cites": attests.cites})
+    return {"states": attests.states, "words": attests.words, **cites}
 
 
 def _why(finding: Finding) -> dict[str, Any]:
@@ -443,26 +510,29 @@ def _show(console: Console, made: Repair) -> None:
     console.print(Text.assemble((f"claim {made.before.claim}", "bold"), f"  {change}"))
     console.print(Text(place, "dim"))
     rows = Table.grid(padding=(0, 2, 0, 0))
+    rows.add_column(no_wrap=True)
+    rows.add_column(no_wrap=True)
+    rows.add_column()
     for mend in made.mends:
         rows.add_row(Text("mended", "bold green"), _on(mend.line), Text(mend.words))
         for finding in mend.findings:
-            _reason(rows, finding.label, finding)
-    if made.mends:
-        gone = len({_key(f) for f in made.before.findings if f.outcome in _RANK}) - len(made.left)
-        proof = f"read again and judged: {gone} finding{'s' * (gone != 1)} gone, none new"
-        rows.add_row("", "", Text(proof, "green"))
+            _reason(rows, finding.label, finding.cites)
+        if mend.attests:
+            _reason(rows, mend.attests.words, mend.attests.cites, "yellow")
+    if made.proof:
+        rows.add_row("", "", Text(made.proof, "green"))
     for left in made.left:
         style = "bold red" if left.finding.outcome == "violation" else "bold yellow"
         rows.add_row(Text("left", style), _on(left.finding.line), Text(left.finding.label))
-        _reason(rows, f"{left.finding.outcome}; {left.why}", left.finding)
+        _reason(rows, f"{left.finding.outcome}; {left.why}", left.finding.cites)
     console.print(Padding(rows, (0, 0, 1, 2)))
 
 
 def _on(line: int | None) -> str:
-    return "claim" if line is None else f"line\N{NO-BREAK SPACE}{line}"
+    return "claim" if line is None else f"line {line}"
 
 
-def _reason(rows: Table, words: str, finding: Finding) -> None:
-    rows.add_row("", "", Text(words))
-    for cited in finding.cites[:1]:
+def _reason(rows: Table, words: str, cites: Sequence[Citation], style: str = "") -> None:
+    rows.add_row("", "", Text(words, style))
+    for cited in cites[:1]:
         rows.add_row("", "", Text(f"{cited.document}, {cited.section}: “{cited.quote}”", "dim"))

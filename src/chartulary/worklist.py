@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import gc
+from calendar import monthrange
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 from chartulary import batch
 from chartulary.claim import Claim, Event, Line
+from chartulary.coding import Coding
 from chartulary.errors import Problem
+from chartulary.graph import EVENTS
 from chartulary.hindsight import Cause, ClaimComparison, Direction, Hindsight, Shift
 from chartulary.readers import MOST_PROBLEMS_WITHOUT_CLAIM, Part, read_part
 from chartulary.register import Register
 from chartulary.remittances import Adjustment, Fit, PaidLine, Reasons, Remittance, Remittances
-from chartulary.report import Report
+from chartulary.report import Citation, Report
+from chartulary.terms import POL
 
 _DENIAL = "denial"
 """The register's name for the event."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadline:
+    """A filing limit that a policy sets, counted for a claim."""
+
+    day: date | None
+    """The last day; None where the day that it is counted from is not known."""
+    provision: str
+    label: str
+    cites: tuple[Citation, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +77,15 @@ class Entry:
     """IRIs of :attr:`Worklist.causes`."""
     notices: tuple[str, ...]
     """What the same documents tell about this claim: provisions by IRI."""
+    deadlines: tuple[Deadline, ...]
+    """Filing limits that policies set for this claim, the first to end first; none where no policy sets one."""
+
+    @property
+    def file_by(self) -> str:
+        """The first deadline, in words; empty where no policy sets one."""
+        if not self.deadlines:
+            return ""
+        return str(self.deadlines[0].day or "not known from when")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,21 +169,27 @@ def worklist(
     if jobs > 1:
         for snapshot in hindsight.snapshots:  # once, before processes are forked
             _ = snapshot.statements, snapshot.reader
-    entries: list[Entry] = []
-    problems: list[Problem] = list(wish.remits.problems if wish.remits else ())
-    counts: Counter[str] = Counter()
     collects = gc.isenabled()
     try:
-        for step in batch.run(files, Maker(settings, wish, hindsight), jobs=jobs):
-            entries += step.done.written
-            problems += step.done.problems
-            counts.update(step.done.outcomes)
+        steps = batch.run(files, Maker(settings, wish, hindsight), jobs=jobs)
+        return gathered((step.done for step in steps), wish, hindsight)
     finally:
         if collects:
             gc.enable()
+
+
+def gathered(parts: Iterable[batch.Done], wish: Wish, hindsight: Hindsight) -> Worklist:
+    """The list, from what :class:`Pair` made of each part."""
+    entries: list[Entry] = []
+    problems: list[Problem] = list(wish.remits.problems if wish.remits else ())
+    counts: Counter[str] = Counter()
+    for done in parts:
+        entries += done.written
+        problems += done.problems
+        counts.update(done.outcomes)
     causes = dict.fromkeys(cause for entry in entries for cause in entry.causes)
     return Worklist(
-        register_revision=register.revision,
+        register_revision=hindsight.register.revision,
         known=(wish.since, wish.until),
         entries=tuple(entries),
         causes=tuple(map(hindsight.cause, causes)),
@@ -199,23 +229,31 @@ class Pair(batch.Worker):
         self._reasons = [Reasons(snapshot.facts) for snapshot in hindsight.snapshots]
 
     def work(self, part: Part | Problem, source: str) -> batch.Done:
+        claims: list[Claim] = []
+        problems: list[Problem] = []
+        for item in [part] if isinstance(part, Problem) else read_part(part, source=source):
+            if isinstance(item, Claim):
+                claims.append(item)
+            else:
+                problems.append(item)
+                if len(problems) == MOST_PROBLEMS_WITHOUT_CLAIM and not claims:
+                    break
+        done = self.hold(claims)
+        done.problems = problems + done.problems
+        return done
+
+    def hold(self, claims: Iterable[Claim]) -> batch.Done:
+        """What becomes of claims that were read."""
         done = batch.Done(written=[])
         waiting: list[tuple[Claim, Remittance | None]] = []
-        claims = 0
-        for item in [part] if isinstance(part, Problem) else read_part(part, source=source):
-            if isinstance(item, Problem):
-                done.problems.append(item)
-                if len(done.problems) == MOST_PROBLEMS_WITHOUT_CLAIM and not claims:
-                    break
-                continue
-            claims += 1
-            remittance = self._wish.remits.of(item) if self._wish.remits else None
+        for claim in claims:
+            remittance = self._wish.remits.of(claim) if self._wish.remits else None
             if self._wish.remits and remittance is None:
                 done.outcomes["no remittance"] += 1
             elif remittance and not remittance.is_denied_or_reduced:
                 done.outcomes["paid"] += 1
             else:
-                waiting.append((_told(item, remittance), remittance))
+                waiting.append((_told(claim, remittance), remittance))
         self._judge_both(waiting, done)
         return done
 
@@ -282,7 +320,23 @@ class Pair(batch.Worker):
             fit_note=note,
             causes=compared.causes,
             notices=tuple(dict.fromkeys(told)),
+            deadlines=tuple(self._deadlines(claim, report)),
         )
+
+    def _deadlines(self, claim: Claim, report: Report) -> list[Deadline]:
+        """What the later knowledge tells of the claim with a filing limit."""
+        snapshot = self._hindsight.snapshots[1]
+        facts = snapshot.facts
+        found: dict[str, Deadline] = {}
+        for provision in (finding.provision for finding in report.findings):
+            days, months = (facts.value(provision, p) for p in (POL.filingLimitDays, POL.filingLimitMonths))
+            if provision in found or (days is None and months is None):
+                continue
+            begins = _counted_from(claim, facts.value(provision, POL.countedFrom), snapshot.coding)
+            day = begins and (_months_after(begins, months) if days is None else begins + timedelta(days=days))
+            label, cites = snapshot.reader.label(provision), snapshot.reader.cites(provision)
+            found[provision] = Deadline(day=day, provision=provision, label=label, cites=cites)
+        return sorted(found.values(), key=lambda each: each.day or date.max)
 
     def _fit(
         self, remittance: Remittance | None, answers: list[PaidLine], shifts: Sequence[Shift]
@@ -311,6 +365,21 @@ def _told(claim: Claim, remittance: Remittance | None) -> Claim:
     if remittance is None or not remittance.has_denial or any(event.kind == _DENIAL for event in claim.history):
         return claim
     return replace(claim, history=(*claim.history, Event(kind=_DENIAL, date=remittance.day)))
+
+
+def _counted_from(claim: Claim, event: str | None, coding: Coding) -> date | None:
+    """The last day of an event of the claim's history; without an event the last day of service."""
+    if event is None:
+        last = claim.days_of_service(stay=True)[1]
+        return None if last == date.max else last
+    days = [each.date for each in claim.history if each.date and coding.named(EVENTS, each.kind) == event]
+    return max(days, default=None)
+
+
+def _months_after(day: date, months: int) -> date:
+    """The same day so many months later, or the last of a month that is shorter."""
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
 
 def _lines(claim: Claim, shifts: Sequence[Shift]) -> list[Line]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,6 +37,8 @@ CLAIMS = {
     "text/csv": "A table in the layout of Tuva's `medical_claim`",
     LINES: "A claim (claim JSON or FHIR) a line; answered line by line while they come",
 }
+WHOLE = [kind for kind in CLAIMS if kind != LINES]
+"""Types of bodies that are answered as a whole."""
 _ALSO = {"application/x12": 1, "application/octet-stream": 1, "text/plain": 1, "": 1}
 """Types that say little: what came is told from its content, as it always is."""
 _PENDING = 32 * 1024 * 1024
@@ -84,6 +86,44 @@ def acceptable(request: Request, offered: list[str]) -> str:
 
 # --- Claims -----------------------------------------------------------------------------------------------------------
 
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"description": "No claim could be read; says why, and where"},
+    406: {"description": "The answer is not offered in a form that the caller takes"},
+    413: {"description": "The body is too large"},
+    415: {"description": "The body is of a type that holds no claims"},
+}
+"""What a request with claims may be refused for."""
+
+
+def claims_as(*kinds: str) -> dict[str, Any]:
+    """A body with claims, for the OpenAPI document."""
+    content = {kind: {"schema": {"type": "object" if kind in (JSON, FHIR) else "string"}} for kind in kinds}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def kind_of_body(request: Request, kinds: Collection[str]) -> str:
+    """The media type of a body with claims.
+
+    Raises:
+        HTTPException: it is none of those that hold claims.
+    """
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind not in kinds and kind not in _ALSO:
+        raise HTTPException(415, f"claims are read from {', '.join(kinds)}")
+    return kind
+
+
+def read_body(body: bytes, source: str = "request") -> tuple[list[Claim], list[Problem]]:
+    """The claims of a body, and what could not be read."""
+    claims: list[Claim] = []
+    problems: list[Problem] = []
+    for item in read_claims_from(body, source=source):
+        if isinstance(item, Claim):
+            claims.append(item)
+        else:
+            problems.append(item)
+    return claims, problems
+
 
 @router.post(
     "/validate",
@@ -100,17 +140,9 @@ def acceptable(request: Request, offered: list[str]) -> str:
                 LINES: {"schema": {"type": "string"}},
             },
         },
-        400: {"description": "No claim could be read; says why, and where"},
-        406: {"description": "The answer is not offered in a form that the caller takes"},
-        413: {"description": "The body is too large"},
-        415: {"description": "The body is of a type that holds no claims"},
+        **REFUSALS,
     },
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {kind: {"schema": {"type": "object" if kind in (JSON, FHIR) else "string"}} for kind in CLAIMS},
-        }
-    },
+    openapi_extra=claims_as(*CLAIMS),
 )
 async def validate(
     request: Request,
@@ -123,10 +155,7 @@ async def validate(
     Says for each claim its outcome, and for each finding the provision, what to mend, and the sentences it rests on.
     What could not be read stands under `problems` and costs only itself.
     """
-    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if kind not in CLAIMS and kind not in _ALSO:
-        raise HTTPException(415, f"claims are read from {', '.join(CLAIMS)}")
-    if kind == LINES:
+    if kind_of_body(request, CLAIMS) == LINES:
         acceptable(request, [LINES])
         decision = {"Chartulary-Register-Revision": service.register.revision}
         return _WhileReading(_lines(request, service, as_known_on, unknown), media_type=LINES, headers=decision)
@@ -147,13 +176,7 @@ async def validate(
 def _held(
     service: Service, body: bytes, as_known_on: date | None, unknown: Unknown, source: str = "request"
 ) -> tuple[list[Report], list[Problem]]:
-    claims: list[Claim] = []
-    problems: list[Problem] = []
-    for item in read_claims_from(body, source=source):
-        if isinstance(item, Claim):
-            claims.append(item)
-        else:
-            problems.append(item)
+    claims, problems = read_body(body, source)
     return service.validate(claims, as_known_on=as_known_on, unknown=unknown), problems
 
 

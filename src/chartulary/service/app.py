@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import date
@@ -19,12 +19,29 @@ from prometheus_client import generate_latest
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
+from chartulary import markup
 from chartulary.ask import Answer
 from chartulary.claim import Claim
 from chartulary.errors import ChartularyError
+from chartulary.question import Ground
 from chartulary.register import Register, Snapshot
 from chartulary.report import Report
-from chartulary.service import api, asking, check, compare, explore, pages, policies, records, sparql, things, views
+from chartulary.service import (
+    api,
+    changes,
+    check,
+    compare,
+    drawn,
+    explore,
+    pages,
+    policies,
+    records,
+    repair,
+    sparql,
+    things,
+    views,
+    worklist,
+)
 from chartulary.service.guard import Guard, Metrics
 from chartulary.service.settings import Settings
 from chartulary.service.workers import Workers
@@ -48,7 +65,7 @@ class Service:
         self.threads = CapacityLimiter(_THREADS)
         """Work on claims waits for one of few threads: more of them only take turns."""
         self._snapshot = lru_cache(maxsize=_SNAPSHOTS_KEPT)(self._make)
-        self._contents = lru_cache(maxsize=_SNAPSHOTS_KEPT)(lambda day: asking.Ground(self._snapshot(day, "review")))
+        self._contents = lru_cache(maxsize=_SNAPSHOTS_KEPT)(lambda day: Ground(self._snapshot(day, "review")))
         self.workers = Workers(
             sparql.parts(self.snapshot),
             count=settings.query_workers,
@@ -63,7 +80,7 @@ class Service:
         """What was known on a day; days between two publications share a snapshot."""
         return self._snapshot(self.register.day_like(as_known_on), unknown)
 
-    def contents(self, as_known_on: date | None = None) -> asking.Ground:
+    def contents(self, as_known_on: date | None = None) -> Ground:
         """What pages say of what was known on a day."""
         return self._contents(self.register.day_like(as_known_on))
 
@@ -72,26 +89,48 @@ class Service:
         """All that the files state, to look things up by their names."""
         return things.Things(self.snapshot(None).quads)
 
-    def validate(self, claims: list[Claim], *, as_known_on: date | None, unknown: Unknown) -> list[Report]:
-        """Holds claims against what was known on a day.
+    def admit(self, claims: Sequence[Claim], *, instead: str = "send them as lines (application/x-ndjson)") -> None:
+        """Lets claims in that one request may ask about; ``instead`` says what else to do with more.
+
+        Raises:
+            TooMuch: they are too many, or one is too long.
+        """
+        settings = self.settings
+        if len(claims) > settings.claims:
+            raise TooMuch(413, f"more than {settings.claims:,} claims at once; {instead}")
+        longest = max((len(claim.lines) for claim in claims), default=0)
+        if longest > settings.lines:
+            raise TooMuch(413, f"a claim with {longest:,} lines; {settings.lines:,} is the most")
+
+    def clock(self) -> Callable[[], None]:
+        """What is to be called now and then by work on claims; it raises :class:`TooMuch` once that takes too long."""
+        seconds = self.settings.seconds
+        end = time.monotonic() + seconds
+
+        def tick() -> None:
+            if time.monotonic() > end:
+                raise TooMuch(503, f"this takes more than {seconds:g} seconds; send fewer claims at once")
+
+        return tick
+
+    def validate(
+        self,
+        claims: list[Claim],
+        *,
+        as_known_on: date | None,
+        unknown: Unknown,
+        tick: Callable[[], None] | None = None,
+    ) -> list[Report]:
+        """Holds claims against what was known on a day. ``tick`` is a :meth:`clock` that runs already.
 
         Raises:
             TooMuch: it would take, or took, too long.
         """
-        settings = self.settings
-        if len(claims) > settings.claims:
-            raise TooMuch(
-                413, f"more than {settings.claims:,} claims at once; send them as lines (application/x-ndjson)"
-            )
-        longest = max((len(claim.lines) for claim in claims), default=0)
-        if longest > settings.lines:
-            raise TooMuch(413, f"a claim with {longest:,} lines; {settings.lines:,} is the most")
-        end = time.monotonic() + settings.seconds
-        snapshot = self.snapshot(as_known_on, unknown)
+        self.admit(claims)
+        tick, snapshot = tick or self.clock(), self.snapshot(as_known_on, unknown)
         asked: list[Report] = []
         for claim in claims:
-            if time.monotonic() > end:
-                raise TooMuch(503, f"this takes more than {settings.seconds:g} seconds; send fewer claims at once")
+            tick()
             asked.append(replace(snapshot.validate(claim), as_known_on=as_known_on))
         for report in asked:
             self.metrics.claims.labels(report.outcome).inc()
@@ -137,16 +176,20 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(sparql.router)
     app.include_router(api.question_routes(service.register))
     app.include_router(compare.router)
+    app.include_router(drawn.router)
+    app.include_router(repair.router)
     app.include_router(pages.router)
     app.include_router(views.router)
+    app.include_router(changes.router)
     app.include_router(policies.router)
     app.include_router(records.router)
     app.include_router(check.router)
+    app.include_router(worklist.router)
     app.include_router(explore.router)
     if (folder := explore.swagger()) is not None:
         app.mount("/static/swagger", StaticFiles(directory=folder), name="swagger")
     app.include_router(things.routes(service))
-    app.mount("/static", StaticFiles(directory=pages.STATIC), name="static")
+    app.mount("/static", StaticFiles(directory=markup.STATIC), name="static")
     app.add_exception_handler(ChartularyError, _refuse)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import PurePosixPath
 from typing import Any, get_args
 
 from anyio import to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from starlette.datastructures import FormData, UploadFile
+from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException, MultiPartParser
 
+from chartulary import repair as mending
 from chartulary.claim import Claim, Line
 from chartulary.errors import Problem
+from chartulary.hindsight import ClaimComparison, Hindsight
 from chartulary.readers import read_claims_from
 from chartulary.register import Snapshot
 from chartulary.report import Change, ClaimOutcome, Finding, Governing, Repair, Report
-from chartulary.service import pages
+from chartulary.service import compare, pages, repair, uploads
 from chartulary.service.api import Serving, decision_id, made_by
 from chartulary.snapshot import Unknown
 from chartulary.terms import POL
 
 router = APIRouter(include_in_schema=False)
-logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # its warnings quote what was sent
 
 _CLAIMS_SHOWN = 50
 _LINES_SHOWN = 100
@@ -40,20 +41,6 @@ _WORDS: dict[ClaimOutcome, tuple[str, str]] = {
     "not-applicable": ("not applicable", "not applicable"),
 }
 """What an outcome is called, of one claim and of several."""
-
-
-class _InMemory(MultiPartParser):
-    """Keeps uploads in memory: a claim never touches the disk. The limit of a body is the limit of that."""
-
-    spool_max_size = 0  # a spool without a limit is never written out
-
-
-class _Unfit(Exception):
-    """A form that cannot be used; ``at`` names its field."""
-
-    def __init__(self, at: str, reason: str, status: int = 400) -> None:
-        super().__init__(reason)
-        self.at, self.reason, self.status = at, reason, status
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +103,10 @@ class _Checked:
     governing: tuple[tuple[str, tuple[_Rule, ...]], ...]
     """By the label of the policy."""
     aside: tuple[_Aside, ...]
+    compared: ClaimComparison | None
+    """With what was known on another day, where one was named."""
+    mending: mending.Repair | None
+    """What a repair would do; None where there was no time to tell."""
 
 
 @router.get("/check")
@@ -130,18 +121,23 @@ async def check(request: Request, service: Serving) -> Response:
     asked: dict[str, str] = {}
     try:
         data, source = await _sent(request, service.settings.body_limit, asked)
-        known, unknown = _known_on(asked.get("as-known-on", "")), _unknown(asked.get("unknown", "review"))
-        decision = decision_id(service, known, unknown, data)
+        known, unknown = uploads.day(asked.get("as-known-on"), "as-known-on"), _unknown(asked.get("unknown", "review"))
+        other = uploads.day(asked.get("compare-with"), "compare-with")
+        to_mend = asked.get("as") == "mended"
+        what = f"repair?{unknown}" if to_mend else f"{unknown}&{other}" if other else unknown
+        decision = decision_id(service, known, what, data)
 
         def work() -> Response:
-            answer = _held(service, data, source, known, unknown)
+            if to_mend and (file := _mended(service, data, source, known, unknown)):
+                return file
+            answer = _held(service, data, source, known, other, unknown)
             answer |= {"decision": decision, "source": source, "unknown": unknown}
             status = 200 if answer["total"] else 400
             return _page(request, asked, status=status, answer=answer, as_known_on=known)
 
         page = await to_thread.run_sync(work, limiter=service.threads)
         page.headers.update(made_by(service, known, decision))
-    except _Unfit as fault:
+    except uploads.Unfit as fault:
         page = _page(request, asked, status=fault.status, wrong=fault)
     page.headers["Cache-Control"] = "no-store"
     return page
@@ -157,50 +153,104 @@ def _page(request: Request, asked: dict[str, str], *, status: int = 200, **value
 
 async def _sent(request: Request, limit: int, asked: dict[str, str]) -> tuple[bytes, str]:
     """The bytes of a file or a text, and what to call it; what else the form says goes into ``asked``."""
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        raise _Unfit("file", "send the form as multipart/form-data, or use /v1/validate")
-    try:
-        parser = _InMemory(request.headers, request.stream(), max_files=1, max_fields=8, max_part_size=limit)
-        sent: FormData = await parser.parse()
-    except MultiPartException:  # its text may quote what was sent
-        raise _Unfit("file", "the form could not be read; send one file, or one text") from None
-    for name in ("as-known-on", "unknown"):
+    sent = await uploads.form(request, limit=limit, files=1, at="file", wanted="one file, or one text")
+    for name in ("as-known-on", "compare-with", "unknown", "as"):
         value = sent.get(name)
         if isinstance(value, str) and value:
             asked[name] = value
     file, text = sent.get("file"), sent.get("text")
     if isinstance(file, UploadFile):
-        data = await file.read()
-        await file.close()
+        data = await uploads.content(file)
         if data or file.filename:
-            return data, (file.filename or "the file").replace("\\", "/").rsplit("/", 1)[-1]
+            return data, uploads.name_of(file)
     if isinstance(text, str) and text.strip():
         return text.encode("utf-8", "replace"), "the text"
-    raise _Unfit("file", "choose a file, or paste a claim")
-
-
-def _known_on(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text) if text else None
-    except ValueError:
-        raise _Unfit("as-known-on", "this is not a day (yyyy-mm-dd)") from None
+    raise uploads.Unfit("file", "choose a file, or paste a claim")
 
 
 def _unknown(text: str) -> Unknown:
     for known in get_args(Unknown):
         if text == known:
             return text  # type: ignore[return-value]
-    raise _Unfit("unknown", "an unknown requirement gives review or info")
+    raise uploads.Unfit("unknown", "an unknown requirement gives review or info")
 
 
 # --- What was found ---------------------------------------------------------------------------------------------------
 
 
-def _held(service: Serving, data: bytes, source: str, known: date | None, unknown: Unknown) -> dict[str, Any]:
-    """What the page says: counts by outcome, the gravest claims, and problems.
+def _held(
+    service: Serving, data: bytes, source: str, known: date | None, other: date | None, unknown: Unknown
+) -> dict[str, Any]:
+    """What the page says: counts by outcome, the gravest claims, and problems; on another day as well, if one is given.
 
     Raises:
-        _Unfit: these are more claims than a page takes.
+        Unfit: these are more claims than a page takes.
+    """
+    tick = service.clock()
+    claims, reports, problems = _judged(service, data, source, known, unknown, tick)
+    counts = Counter(report.outcome for report in reports)
+    # Stable: claims of an outcome stay as they came.
+    gravest = sorted(zip(claims, reports, strict=True), key=lambda pair: _GRAVEST.index(pair[1].outcome))
+    shown = gravest[:_CLAIMS_SHOWN]
+    snapshot = service.snapshot(known, unknown)
+    both: Hindsight | None = None
+    compared: Sequence[ClaimComparison | None] = [None] * len(shown)
+    try:
+        if other:
+            both, compared = compare.beside(service, shown, (known, other), unknown)
+    except HTTPException as refused:
+        raise uploads.Unfit("compare-with", refused.detail, refused.status_code) from None
+    try:
+        repaired = repair.mended(
+            service, data, claims, reports, problems, as_known_on=known, unknown=unknown, tick=tick
+        )
+        repairs = {id(claim): each for claim, each in zip(claims, repaired.repairs, strict=True)}
+    except HTTPException:  # it took too long; what was found is worth more
+        repairs = {}
+    return {
+        "counts": {outcome: counts[outcome] for outcome in _GRAVEST if counts[outcome]},
+        "total": len(reports),
+        "words": _WORDS,
+        "claims": [
+            _checked(*pair, snapshot, beside, repairs.get(id(pair[0])))
+            for pair, beside in zip(shown, compared, strict=True)
+        ],
+        "both": both,
+        "problems": problems[:_PROBLEMS_SHOWN],
+        "more_problems": max(len(problems) - _PROBLEMS_SHOWN, 0),
+        "days": _days,
+        "change": _change,
+    }
+
+
+def _mended(service: Serving, data: bytes, source: str, known: date | None, unknown: Unknown) -> Response | None:
+    """The file with its claims mended, to keep; None where no claim can be read.
+
+    Raises:
+        Unfit: these are more claims than a page takes, or it took too long.
+    """
+    tick = service.clock()
+    claims, reports, problems = _judged(service, data, source, known, unknown, tick)
+    if not claims:
+        return None
+    try:
+        repaired = repair.mended(
+            service, data, claims, reports, problems, as_known_on=known, unknown=unknown, tick=tick
+        )
+    except HTTPException as refused:
+        raise uploads.Unfit("file", refused.detail, refused.status_code) from None
+    name = PurePosixPath(source)
+    headers = uploads.attached(f"{name.stem}.mended{name.suffix}")
+    return Response(repaired.data, media_type=repair.BYTES, headers=headers)
+
+
+def _judged(
+    service: Serving, data: bytes, source: str, known: date | None, unknown: Unknown, tick: Callable[[], None]
+) -> tuple[list[Claim], list[Report], list[Problem]]:
+    """Claims with their reports, and what could not be read.
+
+    Raises:
+        Unfit: these are more claims than a page takes.
     """
     claims: list[Claim] = []
     problems: list[Problem] = []
@@ -211,28 +261,19 @@ def _held(service: Serving, data: bytes, source: str, known: date | None, unknow
         elif len(claims) < most:
             claims.append(item)
         else:
-            raise _Unfit("file", f"these are more than {most:,} claims; “chartulary validate” takes any number", 413)
+            raise uploads.Unfit(
+                "file", f"these are more than {most:,} claims; “chartulary validate” takes any number", 413
+            )
     try:
-        reports = service.validate(claims, as_known_on=known, unknown=unknown)
+        reports = service.validate(claims, as_known_on=known, unknown=unknown, tick=tick)
     except HTTPException as refused:
-        raise _Unfit("file", refused.detail, refused.status_code) from None
-    counts = Counter(report.outcome for report in reports)
-    # Stable: claims of an outcome stay as they came.
-    gravest = sorted(zip(claims, reports, strict=True), key=lambda pair: _GRAVEST.index(pair[1].outcome))
-    snapshot = service.snapshot(known, unknown)
-    return {
-        "counts": {outcome: counts[outcome] for outcome in _GRAVEST if counts[outcome]},
-        "total": len(reports),
-        "words": _WORDS,
-        "claims": [_checked(claim, report, snapshot) for claim, report in gravest[:_CLAIMS_SHOWN]],
-        "problems": problems[:_PROBLEMS_SHOWN],
-        "more_problems": max(len(problems) - _PROBLEMS_SHOWN, 0),
-        "days": _days,
-        "change": _change,
-    }
+        raise uploads.Unfit("file", refused.detail, refused.status_code) from None
+    return claims, reports, problems
 
 
-def _checked(claim: Claim, report: Report, snapshot: Snapshot) -> _Checked:
+def _checked(
+    claim: Claim, report: Report, snapshot: Snapshot, compared: ClaimComparison | None, made: mending.Repair | None
+) -> _Checked:
     by_position: dict[int | None, list[_Found]] = {}
     for finding in report.findings:
         line = claim.lines[finding.position - 1] if finding.position else None
@@ -250,6 +291,8 @@ def _checked(claim: Claim, report: Report, snapshot: Snapshot) -> _Checked:
         left_out_with_findings=len(by_position.keys() - {None, *shown}),
         governing=_governing(report, snapshot),
         aside=_aside(report, snapshot),
+        compared=compared,
+        mending=made,
     )
 
 

@@ -1,18 +1,47 @@
-"""``/v1/compare``: a question answered with what was known on two days, and what makes the difference."""
+"""``/v1/compare``: a question or a claim with what was known on two days, and what makes the difference."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from chartulary import formats, hindsight_formats
-from chartulary.hindsight import Hindsight
-from chartulary.service.api import JSON, Serving, acceptable, decision_id, made_by
+from chartulary.claim import Claim
+from chartulary.hindsight import ClaimComparison, Hindsight
+from chartulary.report import Report
+from chartulary.service.api import (
+    JSON,
+    REFUSALS,
+    WHOLE,
+    Serving,
+    acceptable,
+    claims_as,
+    decision_id,
+    kind_of_body,
+    made_by,
+    read_body,
+)
+from chartulary.snapshot import Unknown
 
 router = APIRouter(prefix="/v1")
+
+_OBJECT: dict[str, Any] = {"content": {JSON: {"schema": {"type": "object"}}}}
+
+First = Annotated[date, Query(alias="known", description="What was known on this day (yyyy-mm-dd).")]
+Second = Annotated[
+    date | None, Query(alias="known-later", description="And on this; left out, all that the register holds.")
+]
+
+
+def hindsight(service: Serving, first: date | None, second: date | None, unknown: Unknown = "review") -> Hindsight:
+    """The register on two days of knowledge, on snapshots that requests share."""
+    snapshots = (service.snapshot(first, unknown), service.snapshot(second, unknown))
+    return Hindsight(service.register, since=first, until=second, unknown=unknown, snapshots=snapshots)
 
 
 @router.get(
@@ -21,7 +50,7 @@ router = APIRouter(prefix="/v1")
     summary="What a code required, with what was known on two days",
     response_class=Response,
     responses={
-        200: {"content": {JSON: {"schema": {"type": "object"}}}},
+        200: _OBJECT,
         400: {"description": "A parameter names nothing in the register, or is no day"},
         406: {"description": "The answer is not offered in a form that the caller takes"},
     },
@@ -32,21 +61,83 @@ def compare(
     code: str,
     payer: str,
     dos: Annotated[str, Query(description="The day of service (yyyy-mm-dd).", json_schema_extra={"format": "date"})],
-    first: Annotated[date, Query(alias="known", description="What was known on this day (yyyy-mm-dd).")],
-    second: Annotated[
-        date | None, Query(alias="known-later", description="And on this; left out, all that the register holds.")
-    ] = None,
+    first: First,
+    second: Second = None,
     setting: str | None = None,
     lob: str | None = None,
+    kind: Annotated[str | None, Query(alias="request", description="`claim` or `prior-authorization`.")] = None,
 ) -> Response:
     """The provisions that only one day's answer has, or has otherwise; the amendments behind that; both answers."""
     acceptable(request, [JSON])
-    days = (first, second)
-    snapshots = (service.snapshot(first), service.snapshot(second))
-    hindsight = Hindsight(service.register, since=first, until=second, snapshots=snapshots)
-    given = {"code": code, "payer": payer, "dos": dos, "setting": setting, "lob": lob}
-    compared = hindsight.compare("requirements", **{name: value for name, value in given.items() if value is not None})
-    asked = f"compare?{days}&{sorted(compared.parameters.items())}"
-    decision = decision_id(service, second, asked, b"")
-    told = {"decision": decision, **hindsight_formats.comparison_json(compared)}
-    return Response(formats.encoded(told), media_type=JSON, headers=made_by(service, second, decision))
+    given = {"code": code, "payer": payer, "dos": dos, "setting": setting, "lob": lob, "request": kind}
+    asked = {name: value for name, value in given.items() if value is not None}
+    compared = hindsight(service, first, second).compare("requirements", **asked)
+    what = f"compare?{(first, second)}&{sorted(compared.parameters.items())}"
+    return _answer(
+        service, second, decision_id(service, second, what, b""), hindsight_formats.comparison_json(compared)
+    )
+
+
+@router.post(
+    "/compare",
+    tags=["claims"],
+    summary="Hold claims against what was known on two days",
+    response_class=Response,
+    responses={
+        200: {"description": "Findings on either day, what differs, and the amendments behind that", **_OBJECT},
+        **REFUSALS,
+    },
+    openapi_extra=claims_as(*WHOLE),
+)
+async def compare_claims(
+    request: Request,
+    service: Serving,
+    first: First,
+    second: Second = None,
+    unknown: Annotated[Unknown, Query(description="What an unknown requirement gives.")] = "review",
+) -> Response:
+    """Holds each claim of the body against every policy known on either day.
+
+    Says for each claim what was found on the one and on the other, what differs and in which direction, and which
+    amendments make the difference.
+    """
+    kind_of_body(request, WHOLE)
+    acceptable(request, [JSON])
+    body = await request.body()
+    decision = decision_id(service, second, f"compare?{(first, second, unknown)}", body)
+
+    def work() -> Response:
+        claims, problems = read_body(body)
+        before, after = (service.validate(claims, as_known_on=day, unknown=unknown) for day in (first, second))
+        both = hindsight(service, first, second, unknown)
+        compared = [both.beside(*pair) for pair in zip(before, after, strict=True)]
+        told = hindsight_formats.claims_json(compared, both, service.register.revision)
+        told["problems"] = problems
+        if not claims:
+            told = {"error": str(problems[0]), **told}
+        return _answer(service, second, decision, told, 200 if claims else 400)
+
+    return await to_thread.run_sync(work, limiter=service.threads)
+
+
+def beside(
+    service: Serving, judged: Sequence[tuple[Claim, Report]], known: tuple[date | None, date], unknown: Unknown
+) -> tuple[Hindsight, list[ClaimComparison]]:
+    """Claims that were judged with what was known on one day, judged on another as well; the earlier day comes first.
+
+    Raises:
+        TooMuch: it took too long.
+    """
+    here, there = known
+    reports = [report for _, report in judged]
+    again = service.validate([claim for claim, _ in judged], as_known_on=there, unknown=unknown)
+    if here and here <= there:
+        both, pairs = hindsight(service, here, there, unknown), zip(reports, again, strict=True)
+    else:
+        both, pairs = hindsight(service, there, here, unknown), zip(again, reports, strict=True)
+    return both, [both.beside(*pair) for pair in pairs]
+
+
+def _answer(service: Serving, known: date | None, decision: str, told: dict[str, Any], status: int = 200) -> Response:
+    content = formats.encoded({"decision": decision, **told})
+    return Response(content, status, media_type=JSON, headers=made_by(service, known, decision))

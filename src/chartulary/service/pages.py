@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from chartulary import markup
 from chartulary.service.api import Serving
-from chartulary.service.wording import dated
 from chartulary.terms import ROOT
 
-STATIC = Path(__file__).parent / "static"
-
 router = APIRouter(include_in_schema=False)
-_templates = Environment(
-    loader=PackageLoader("chartulary.service"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_templates = markup.environment()
 
 
 def local(iri: str) -> str:
@@ -31,7 +21,6 @@ def local(iri: str) -> str:
 
 
 _templates.filters["local"] = local
-_templates.filters["dated"] = dated
 
 
 def page(request: Request, template: str, *, view: str, status: int = 200, **values: Any) -> Response:

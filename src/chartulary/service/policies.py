@@ -13,7 +13,7 @@ from chartulary.book import COMMENT, Contents, Period
 from chartulary.formats import published
 from chartulary.report import Citation
 from chartulary.service.api import Serving
-from chartulary.service.asking import Quote, quotes
+from chartulary.service.asking import Quote, change_of, quotes
 from chartulary.service.drawing import draw
 from chartulary.service.pages import page
 from chartulary.service.things import Said, Value
@@ -227,11 +227,16 @@ def _amendment(contents: Contents, change: str) -> Entry:
     before = tuple(
         Value(contents.reader.label(rule), rule, after=f" ({contents.period(rule).words})") for rule in ended
     )
+    asked = change_of(contents, change)
+    compared: tuple[Value, ...] = ()
+    if asked and asked.known:
+        compared = (Value("what was answered before it came out, and after", f"/changes?{asked.known}"),)
     entries = (
         ("Services", f"from {contents.since(change)}"),
         ("In the payer’s systems from", str(contents.facts.value(change, POL.implementedOn) or "")),
         ("Published", contents.known(change)),
         ("Ends", before),
+        ("Side by side", compared),
     )
     days = f"for services from {contents.since(change)}"
     return _entry(contents, change, "change", days, _facts(entries))

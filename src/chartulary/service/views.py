@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
+from chartulary import question
 from chartulary.ask import KINDS, Parameter
 from chartulary.book import Contents
 from chartulary.errors import ChartularyError
@@ -31,9 +32,9 @@ def given(request: Request) -> dict[str, str]:
     return {name: value for name, value in request.query_params.items() if value.strip()}
 
 
-def known_on(told: Mapping[str, str]) -> tuple[date | None, str]:
-    """The as-known-on day of a query, and what is wrong with it."""
-    text = told.get("as-known-on", "").strip()
+def known_on(told: Mapping[str, str], name: str = "as-known-on") -> tuple[date | None, str]:
+    """A day of knowledge in a query, and what is wrong with it."""
+    text = told.get(name, "").strip()
     try:
         return (date.fromisoformat(text) if text else None), ""
     except ValueError:
@@ -59,7 +60,7 @@ def _asked(request: Request, service: Service, template: str) -> Response:
     told = {name: value for name, value in given(request).items() if name in _FIELDS}
     known, wrong = known_on(told)
     contents = service.contents(known)
-    form = asking.read(contents, told, date.today())
+    form = question.read(contents, told, date.today())
     form.as_known_on = known
     if wrong:
         form.errors["as-known-on"] = wrong
@@ -73,8 +74,8 @@ def _asked(request: Request, service: Service, template: str) -> Response:
         form=form,
         errors=form.errors if form.asked else {},
         answered=answered,
-        choices={name: asking.choices(contents, name) for name in ("payer", "setting", "lob", "request")},
-        suggestions=asking.suggestions(contents),
+        choices={name: question.choices(contents, name) for name in ("payer", "setting", "lob", "request")},
+        suggestions=question.suggestions(contents),
         changes=[] if answered else asking.latest_changes(contents),
         questions=service.register.queries.values(),
         label=contents.reader.label,
@@ -87,9 +88,9 @@ def _asked(request: Request, service: Service, template: str) -> Response:
 
 
 @router.get("/ask/{name}")
-def question(name: str, request: Request, service: Serving) -> Response:
+def one_question(name: str, request: Request, service: Serving) -> Response:
     """Any question of ``queries/``: a form with its parameters, and its rows."""
-    if name == asking.QUESTION:
+    if name == question.QUESTION:
         query = request.url.query
         return RedirectResponse(f"/ask?{query}" if query else "/ask", 303)
     query_ = service.register.queries.get(name)
