@@ -426,7 +426,7 @@ def test_a_broken_file_of_a_revision_is_named_as_there(repository: Path) -> None
     (repository / "policies" / "bad.ttl").write_text("PREFIX")
     git(repository, "add", ".")
     git(repository, "commit", "-q", "-m", "two")
-    with pytest.raises(ChartularyError, match=r"^HEAD:policies/bad\.ttl: "), sides("HEAD", "policies"):
+    with pytest.raises(ChartularyError, match=r"^HEAD:policies/bad\.ttl:1:7: "), sides("HEAD", "policies"):
         pass
 
 
