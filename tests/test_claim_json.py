@@ -20,6 +20,8 @@ from chartulary.errors import Problem
 from chartulary.readers.claim_json import (
     MAX_PROBLEMS,
     JsonFault,
+    _is_sound,
+    _validator,
     claim_to_json,
     load_json,
     looks_like_claim,
@@ -283,6 +285,35 @@ def test_problems_are_capped_and_the_cap_is_told() -> None:
     found = faults(claim(lines=[{"revenue_code": 636} for _ in range(5000)]))
     assert len(found) == MAX_PROBLEMS
     assert found[-1] == ("", "more is wrong with this claim than is listed here")
+
+
+_FIELDS = ("number", "code", "modifiers", "revenue_code", "charge", "last_day", "date_of_service", "ndc", "odd")
+_BLANKS = [chr(code) for code in (*range(0x21), *range(0x7F, 0xA1), *range(0x1FF0, 0x2070), 0x1680, 0x3000, 0xFEFF)]
+_NUMBERS = [0, 1, -1, 10**12, 10**12 - 1, -(10**12), 2**64, 10**400, True, 1.0, float("nan"), Decimal("NaN")]
+_NUMBERS += [Decimal(text) for text in ("1", "1.0", "1.5", "-0", "1E+2", "1E+12", "999999999999.0000001", "-1E+11")]
+_NUMBERS += [Decimal("1." + "0" * 40 + "1")]
+_TEXTS = ["", "1", "1.", "+1", "-1.25", "9" * 13, "1\n", "\u0663", "\u0660874", "0874", "KX", "KX\n", "K  X", "K" * 101]
+_DAYS = ["2025-02-28", "2025-02-29", "2000-02-29", "2100-02-29", "2025-06-31", "2025-13-01", "2025-6-1", "20250601"]
+_OTHERS: list[object] = [None, [], {}, (), ("KX",), [None], ["KX"], {1: 2}, "\ud83d", date(2025, 6, 25)]
+
+
+def test_what_the_quick_check_lets_pass_the_exact_one_does() -> None:
+    values = [*_NUMBERS, *_TEXTS, *_DAYS, *_OTHERS]
+    documents: list[object] = [
+        {"lines": [{"first_day": "2025-06-25", field: value}]} for field in _FIELDS for value in values
+    ]
+    for value in values:
+        documents += [{"findings": {"vein": value}}, {"findings": {"labs": [value]}}, {"drg": value}, {"lines": value}]
+        documents += [claim(patient={"age": value}), claim(payer=value), claim(notes=[value]), claim(form=value), value]
+    documents += [
+        {"diagnoses": [text]} for blank in _BLANKS for text in (blank, f"{blank}C", f"C{blank}", f"C{blank}C")
+    ]
+    documents += [{"findings": {name: True}} for name in ("a", "1a", "a b", "a\n", "a" * 100, "a" * 101, "\u00e9")]
+    passed = [(document, _is_sound(document), _validator().is_valid(document)) for document in documents]
+    assert [document for document, quick, exact in passed if quick and not exact] == []
+    # Where it stands back from what is sound, it is for these alone.
+    others = [ascii(document) for document, quick, exact in passed if exact and not quick]
+    assert others and all("\\ufeff" in other or "\\ud83d" in other for other in others)
 
 
 def test_names_of_findings_never_meet_field_rules() -> None:

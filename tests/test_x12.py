@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from chartulary.claim import Attachment, Claim, Diagnosis, Line, Note, OccurrenceCode, Payer, Procedure, ValueCode
 from chartulary.errors import Problem
 from chartulary.readers import read_claims_from, x12_segments
-from chartulary.readers.x12 import read_x12
+from chartulary.readers.x12 import _KNOWN_HANDLERS, read_x12
 from chartulary.readers.x12_parts import Part, encoding_of, parts, read_part
 
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus" / "claims" / "x12"
@@ -577,12 +577,18 @@ def test_one_character_changed(data: st.DataObject) -> None:
 # Runs of segments and parts of files are only faster
 
 
-def file(claims: int, *, per_set: int = 4, line_end: str = "\n") -> str:
+PROFESSIONAL_LINES = (
+    "LX*1~SV1*HC:38228:26*60.25*UN*1*22**1:2~DTP*472*D8*20250626~REF*6R*1"
+    "~LX*2~SV1*HC:38229*40.25*UN*2***1~DTP*472*RD8*20250626-20250627"
+)
+
+
+def file(claims: int, *, per_set: int = 4, line_end: str = "\n", line: str = LINE) -> str:
     """Return an interchange of sets with so many claims, each in a subscriber loop of its own."""
     body = []
     for first in range(0, claims, per_set):
         numbers = range(first, min(first + per_set, claims))
-        loops = "~".join(f"{SUBSCRIBER}~{CLAIM}~HI*ABK:C8331*BG:30~{LINE}".replace("PCN1", f"PCN{n}") for n in numbers)
+        loops = "~".join(f"{SUBSCRIBER}~{CLAIM}~HI*ABK:C8331*BG:30~{line}".replace("PCN1", f"PCN{n}") for n in numbers)
         segments = f"ST*837*{first:04}*005010X223A2~BHT*0019*00*1*20250711*0932*CH~{BILLING}~{loops}".split("~")
         body += [*segments, f"SE*{len(segments) + 1}*{first:04}"]
     head, tail = x12("").split("ST*")[0], x12("").split("~")[-3:]
@@ -620,6 +626,25 @@ def mangled(text: str, rng: random.Random) -> str:
     return text
 
 
+@pytest.mark.parametrize("text", [file(9), file(9, line=PROFESSIONAL_LINES)], ids=["837I", "837P"])
+def test_usual_claims_are_read_at_once(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(x12_segments, "_run_end", lambda *_: -1)
+        with_care = whole(text)
+    monkeypatch.setitem(_KNOWN_HANDLERS, "CLM", lambda *_: pytest.fail("a usual claim was read with care"))
+    assert whole(text) == with_care
+    assert len({item.id for item in with_care if isinstance(item, Claim)}) == 9
+
+
+@given(marks=st.permutations([*"*~:^|!\\>{}[]$?;+%@#`\x1c\x1d\x1e\x1f\x07\x85"]))
+@settings(max_examples=100, deadline=None)
+def test_delimiters_of_usual_claims_do_not_matter(marks: list[str]) -> None:
+    table = str.maketrans(dict(zip("*~:", marks, strict=False)))
+    for line in (LINE, PROFESSIONAL_LINES):
+        text = file(2, line_end="", line=line)
+        assert whole(text.translate(table)) == whole(text)
+
+
 def whole(text: str) -> list[Claim | Problem]:
     return list(read_x12(text, source="f"))
 
@@ -631,7 +656,8 @@ def cut(text: str, size: int) -> list[Part]:
 @pytest.mark.parametrize("seed", range(200))
 def test_runs_and_parts_change_nothing(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(seed)
-    text = file(rng.randint(4, 12), per_set=rng.randint(1, 6), line_end=rng.choice(("", "\n", "\r\n")))
+    line, line_end = rng.choice((LINE, PROFESSIONAL_LINES)), rng.choice(("", "\n", "\r\n"))
+    text = file(rng.randint(4, 12), per_set=rng.randint(1, 6), line_end=line_end, line=line)
     if seed >= 10:
         text = mangled(text, rng)
     quick = whole(text)
@@ -675,6 +701,19 @@ def test_runs_and_parts_change_nothing(seed: int, monkeypatch: pytest.MonkeyPatc
         ("~DMG", "~PAT*19~DMG"),
         ("HL*2*1*22*0~", "HL*2*1*22*0~HL*3*2*23*0~PAT*19~"),
         ("HL*2*1*22*0~", "HL*3*9*23*0~PAT*19~"),
+        ("*UN*1", "*UN*1x"),
+        ("*100.50***", "*100.50x***"),
+        ("*MI*1EG4TE5MK73", ""),
+        ("*MI*1EG4TE5MK73", "*MI"),
+        ("*JOHN****MI*1EG4TE5MK73", ""),
+        ("*M~NM1*PR", "~NM1*PR"),
+        ("*19601111*M", ""),
+        ("~NM1*PR*2*MEDICARE*****PI*00435", ""),
+        ("~NM1*PR*2*MEDICARE*****PI*00435", "~NM1*PR*1*MEDICARE"),
+        ("SBR*P*18*GRP1******MB", "SBR*P"),
+        ("~SE*", "~HL*9*2*23*0~PAT*19~CLM*PCN7*1***13:A:1~LX*1~SV2*0874**1*UN*1~SE*"),
+        ("~SE*", "~XX*1~SE*"),
+        ("~HI*", "~N3*X~CL1*1~REF*D9*1~AMT*F3*1~NM1*71*1*X~HCP*00~XX*1~HI*"),
         ("HL*2*1*22*0~", ""),
         ("HL*2*1*22*0~", "HL*2*1*24*0~"),
         ("~SE*", "~N3*X~N4*Y"),
@@ -690,6 +729,41 @@ def test_what_is_not_everyday_is_read_as_ever(old: str, new: str, which: int, mo
     text = text.partition("~N4*Y")[0] + "~" if "N4*Y" in new else text
     quick = whole(text)
     assert [item for part in cut(text, 1) for item in read_part(part, source="f")] == quick
+    monkeypatch.setattr(x12_segments, "_run_end", lambda *_: -1)
+    assert whole(text) == quick
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("HC:38228:26", "HC>38228>26"),
+        ("HC:38228:26", "HC"),
+        ("HC:38228:26", ""),
+        ("HC:38228:26", "HC:38228:26:59:::TWO CELLS"),
+        ("60.25", ""),
+        ("60.25", "60,25"),
+        ("*UN*1*22", "*UN**22"),
+        ("*UN*1*22", "*UN*1x*22"),
+        ("*22**1:2", ""),
+        ("*22**1:2", "*22"),
+        ("*22**1:2", "*22**1>2"),
+        ("*22**1:2", "*22**1:x"),
+        ("*22**1:2", "*22**1: 2**Y"),
+        ("~REF*6R", "~SV5*HC:E0110*DA*1*1~REF*6R"),
+        ("~REF*6R", "~LIN**N4*00078084619~CTP****2*UN~REF*6R"),
+        ("SV1*HC:38229", "SV2*0874*HC:38229"),
+        ("~LX*2", "~NTE*ADD*TEXT~LX*2"),
+        ("***13:A:1", "***1X:B:1"),
+        ("***13:A:1", "***:B:1"),
+        ("LX*2", "LX*2*X"),
+    ],
+)
+@pytest.mark.parametrize("which", [1, 2, 3])
+def test_professional_lines_that_are_not_usual(old: str, new: str, which: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces = file(3, line_end="", line=PROFESSIONAL_LINES).split(old)
+    assert len(pieces) == 4
+    text = old.join(pieces[:which]) + new + old.join(pieces[which:])
+    quick = whole(text)
     monkeypatch.setattr(x12_segments, "_run_end", lambda *_: -1)
     assert whole(text) == quick
 

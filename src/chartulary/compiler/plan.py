@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from typing import Any, TypeAlias
 
-from chartulary.compiler.rules import THIS, Atom, Body, Const, Rule, Term, Var
+from chartulary.compiler.rules import THIS, Atom, Body, Const, Rule, Term, Var, all_variables
 from chartulary.facts import Facts
 from chartulary.terms import TYPE
 
@@ -71,6 +72,37 @@ class Plan:
         """Patterns without the class of the focus node where another is derived, and so of such a node anyway."""
         known = any(atom.subject == THIS and atom.predicate in self.derived for atom in atoms)
         return [a for a in atoms if not (known and a.subject == THIS and a.predicate == TYPE)]
+
+    def other_items(self, body: Body, heads: Iterable[Atom]) -> tuple[Body, list[Body]]:
+        """A body without what it asks of other items of the claim, and that by itself, to be asked once for all items.
+
+        It is taken out where the body only asks whether there is such an item. So lines need not be held against each
+        other, each against all.
+        """
+        wanted = {THIS, *(term for head in heads for term in (head.subject, head.value))}
+        asked = []
+        for var in [atom.value for atom in body.atoms if self._is_stated(atom.predicate)]:
+            atoms = tuple(atom for atom in body.atoms if var in (atom.subject, atom.value))
+            absent = tuple(inner for inner in body.absent if var in all_variables(inner))
+            apart = Body(atoms, absent=absent)
+            rest = replace(
+                body,
+                atoms=tuple(atom for atom in body.atoms if atom not in atoms),
+                absent=tuple(inner for inner in body.absent if inner not in absent),
+            )
+            shared = all_variables(apart) - {var}
+            if (
+                any(atom.subject == var and atom.predicate in self.derived for atom in atoms)
+                and THIS not in shared
+                and shared <= rest.variables()
+                and var not in wanted | all_variables(rest)
+            ):
+                body = rest
+                asked.append(apart)
+        return body, asked
+
+    def _is_stated(self, predicate: str) -> bool:
+        return not (self.is_held(predicate) or predicate in self.derived or predicate in self.shared)
 
     def held_groups(self, atoms: Iterable[Atom]) -> list[list[Atom]]:
         """The patterns that the snapshot alone answers, those together that share a variable."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import CodeType
 from typing import Any, TypeAlias
 
@@ -55,6 +55,7 @@ class Program:
         space: dict[str, Any] = {
             **self.tables,
             "_E": frozenset(),
+            "_cache": cache,
             "_merged": _merged,
             "_inverse": inverse,
             "_text": _text,
@@ -96,6 +97,7 @@ class _Scope:
     binds: list[tuple[Var, Expression]]
     conditions: list[Expression]
     absent: list[Body]
+    present: list[Body]
     failure: str
     """The statement that gives up."""
     indent: int
@@ -171,6 +173,7 @@ class _Compiler:
             if not self._plan.can_hold(body):
                 continue
             anchor = self._plan.anchor(body)
+            body, present = self._plan.other_items(body, rule.heads)
             mark = len(self._lines)
             # Where no pattern of a claim begins at the focus node, it is found like any other variable.
             self._line(1, f"for this in {self._forward(anchor.predicate)}:" if anchor else "for _ in (None,):")
@@ -180,10 +183,10 @@ class _Compiler:
                 list(body.binds),
                 list(body.conditions),
                 list(body.absent),
-                "",
+                present,
+                "continue",
                 2,
             )
-            scope.failure = "continue"
             functions: list[str] = []
             indent = self._search(scope, functions)
             for head in rule.heads:
@@ -210,15 +213,11 @@ class _Compiler:
                 return scope.indent
             atom = self._plan.next(scope.atoms, scope.bound)
             scope.atoms.remove(atom)
-            s, o = (is_bound(term, scope.bound) for term in (atom.subject, atom.value))
             subject, value = self._term(atom.subject), self._term(atom.value)
-            if s and o:
-                self._line(scope.indent, f"if {value} not in {self._objects(atom.predicate, subject)}: {scope.failure}")
-                continue
-            if s:
+            if is_bound(atom.subject, scope.bound):
                 self._line(scope.indent, f"for {value} in {self._objects(atom.predicate, subject)}:")
                 scope.indent += 1
-            elif o:
+            elif is_bound(atom.value, scope.bound):
                 self._line(scope.indent, f"for {subject} in {self._subjects(atom.predicate, value)}:")
                 scope.indent += 1
             else:
@@ -252,15 +251,25 @@ class _Compiler:
             if variables(condition) <= scope.bound:
                 scope.conditions.remove(condition)
                 self._line(scope.indent, f"if not ({self._expression(condition)}): {scope.failure}")
+        for atom in list(scope.atoms):
+            if is_bound(atom.subject, scope.bound) and is_bound(atom.value, scope.bound):
+                scope.atoms.remove(atom)
+                there = self._objects(atom.predicate, self._term(atom.subject))
+                self._line(scope.indent, f"if {self._term(atom.value)} not in {there}: {scope.failure}")
         wanted = {term for atom in scope.atoms for term in (atom.subject, atom.value) if isinstance(term, Var)}
         wanted |= {var for var, _ in scope.binds}
         for inner in list(scope.absent):
             if not all_variables(inner) & (wanted - scope.bound):
                 scope.absent.remove(inner)
                 self._line(scope.indent, f"if {self._holds(inner, scope.bound, functions)}: {scope.failure}")
+        for inner in list(scope.present):
+            if not all_variables(inner) & (wanted - scope.bound):
+                scope.present.remove(inner)
+                there = self._holds(inner, scope.bound, functions, once=True)
+                self._line(scope.indent, f"if not {there}: {scope.failure}")
 
-    def _holds(self, body: Body, bound: AbstractSet[Var], functions: list[str]) -> str:
-        """An expression that is true where the body has a solution."""
+    def _holds(self, body: Body, bound: AbstractSet[Var], functions: list[str], *, once: bool = False) -> str:
+        """An expression that is true where the body has a solution; with ``once`` it looks once for each case."""
         if not self._plan.can_hold(body):
             return "False"
         if len(body.atoms) == 1 and not (body.binds or body.conditions or body.absent):
@@ -277,12 +286,25 @@ class _Compiler:
         outside, self._lines = self._lines, []
         inner_functions: list[str] = []
         scope = _Scope(
-            set(taken), list(body.atoms), list(body.binds), list(body.conditions), list(body.absent), "return False", 2
+            set(taken),
+            list(body.atoms),
+            list(body.binds),
+            list(body.conditions),
+            list(body.absent),
+            [],
+            "return False",
+            2,
         )
         indent = self._search(scope, inner_functions)
         self._line(indent, "return True")
         lines, self._lines = self._lines, outside
-        functions += [*inner_functions, f"    def {name}({names}):", *lines, "        return False"]
+        functions += [
+            *inner_functions,
+            *(["    @_cache"] if once else []),
+            f"    def {name}({names}):",
+            *lines,
+            "        return False",
+        ]
         return f"{name}({names})"
 
     # --- Words --------------------------------------------------------------------------------------------------------

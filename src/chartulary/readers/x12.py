@@ -9,41 +9,43 @@ costs that claim and never lends its lines or payers to a neighbour.
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields, make_dataclass
 from datetime import date
 from decimal import Decimal
-from functools import lru_cache
-from itertools import islice
 from typing import Any, NamedTuple
 
-from chartulary.claim import (
-    Attachment,
-    Claim,
-    Diagnosis,
-    Line,
-    Note,
-    OccurrenceCode,
-    Patient,
-    Payer,
-    Procedure,
-    ValueCode,
-)
+from chartulary.claim import Attachment, Claim, Line, Note, Patient, Payer
 from chartulary.errors import Problem
 from chartulary.readers.x12_segments import Delimiters, Run, Segment, cut
+from chartulary.readers.x12_usual import usual_in
+from chartulary.readers.x12_values import (
+    CLAIM_DATES,
+    CODES,
+    ENVELOPE,
+    HANDLED,
+    KNOWN,
+    PADDING,
+    Code,
+    OpenClaim,
+    OpenLine,
+    amount_fault,
+    amount_of,
+    code_in,
+    code_of,
+    components,
+    days_fault,
+    days_of,
+    is_code,
+    is_number,
+    line_number,
+    procedure_of,
+    shown,
+)
 
 _COMPONENT = re.compile(r"[A-Za-z0-9]{1,3}([^A-Za-z0-9 .-])")
 _FACILITY = re.compile(r"[A-Za-z0-9]{2}([^A-Za-z0-9 ])[A-Za-z]?\1[A-Za-z0-9]")
 """CLM05, whatever the component separator."""
-_AMOUNT = re.compile(r"-?(?:[0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})")
 
-_IDENTIFIERS = (
-    "AMT BHT CAS CL1 CLM CN1 CR1 CR2 CR3 CR4 CR5 CR6 CR7 CR8 CRC CTP CUR DMG DN1 DN2 DSB DTP FRM HCP HI HL HSD IMM K3"
-    " LIN LQ LX MEA MIA MOA N2 N3 N4 NM1 NTE OI PAT PER PRV PS1 PWK QTY REF SBR SV1 SV2 SV3 SV4 SV5 SV6 SV7 SVD TOO UR"
-    " ISA GS ST SE GE IEA TA1"
-)
-_KNOWN = frozenset(_IDENTIFIERS.split())
 _FORMS = ("837I", "837P")
 _GUIDES = {"X096": "837I", "X098": "837P", "X222": "837P", "X223": "837I"}
 _TRANSACTIONS = {
@@ -59,24 +61,11 @@ _TRANSACTIONS = {
     "997": "acknowledgment",
     "999": "acknowledgment",
 }
-_DIAGNOSES = {"BK": "principal", "BJ": "admitting", "PR": "reason-for-visit", "BN": "external-cause", "BF": "other"}
-_DIAGNOSES |= {f"A{qualifier}": kind for qualifier, kind in _DIAGNOSES.items()}  # with A in front: ICD-10-CM
-_PROCEDURES = {"BR": "principal", "BQ": "other", "BBR": "principal", "BBQ": "other"}
-_CODES = {*_DIAGNOSES, *_PROCEDURES, "BE", "BG", "BH", "BI", "DR"}
-_CLAIM_DATES = {
-    "434": ("DTP*434 statement date", ("statement_from", "statement_through")),
-    "435": ("DTP*435 admission date", ("admission",)),
-    "096": ("DTP*096 discharge date", ("discharge",)),  # a day in 837P; in 837I only an hour (TM)
-}
 _PAYER_ELEMENTS = ((1, "responsibility"), (3, "group_number"), (9, "filing_indicator"))  # of SBR
 _SUBSCRIBER_PARTS = {
     "SBR": "SBR segment (loop 2000B)",
     "IL": "subscriber (NM1*IL, loop 2010BA)",
 }
-_PADDING = ("",) * 9
-"""Elements that a handler may look at and a segment may lack."""
-_CACHED = 8192
-"""Texts of one kind (days, amounts, codes) whose reading is remembered: claims repeat them."""
 
 
 def read_x12(text: str, *, source: str) -> Iterator[Claim | Problem]:
@@ -87,151 +76,10 @@ def read_x12(text: str, *, source: str) -> Iterator[Claim | Problem]:
     yield from reader.drain()
 
 
-def _day(text: str) -> date | None:
-    if len(text) != 8 or not _is_number(text, 8):
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return None
-
-
-def _shown(text: str) -> str:
-    """A value at fault, fit for a message: only what is clearly a number, date or short code."""
-    return f" ({text})" if re.fullmatch("(?=.*[0-9])(?:[0-9.,:+$eE-]{1,20}|[A-Za-z0-9]{1,4})", text) else ""
-
-
-@lru_cache(maxsize=_CACHED)
-def _days(qualifier: str, text: str) -> tuple[date, date] | None:
-    """First and last day of a D8, DT or RD8 date; None if it is none."""
-    if qualifier == "D8":
-        day = _day(text.strip(" "))
-        return (day, day) if day else None
-    if qualifier == "RD8":
-        first, dash, last = text.partition("-")
-        last = last if dash else first
-    elif qualifier == "DT" and re.fullmatch("[0-9]{12}", text):
-        first = last = text[:8]
-    elif qualifier == "DT":
-        first = last = text
-    else:
-        return None
-    days = _day(first.strip(" ")), _day(last.strip(" "))
-    return (days[0], days[1]) if days[0] and days[1] and days[0] <= days[1] else None
-
-
-def _days_fault(qualifier: str, text: str, what: str) -> str:
-    return f"{what} is not a valid date{' range' if qualifier == 'RD8' else ''}{_shown(text)}"
-
-
-class _Amounts(dict[str, Decimal | None]):
-    """Amounts by their text, or None; few repeat in some files, so that a miss must cost little."""
-
-    def __missing__(self, text: str) -> Decimal | None:
-        amount = Decimal(text) if _AMOUNT.fullmatch(text) else None
-        if len(self) < _CACHED:
-            self[text] = amount
-        return amount
-
-
-_amount = _Amounts().__getitem__
-
-
-def _amount_fault(text: str, what: str) -> str:
-    return f"{what} is not a plain decimal number{_shown(text)}"
-
-
-@lru_cache(maxsize=_CACHED)
-def _components(composite: str, component: str) -> tuple[str, ...]:
-    return tuple(part.strip(" ") for part in composite.split(component))
-
-
-def _is_number(text: str, most: int) -> bool:
-    """Tell whether the text is one to ``most`` digits."""
-    return text.isdigit() and text.isascii() and len(text) <= most
-
-
-@lru_cache(maxsize=_CACHED)
-def _line_number(text: str) -> int | None:
-    return int(text) if _is_number(text, 9) else None
-
-
-def _is_code(text: str, length: int) -> bool:
-    return len(text) == length and text.isalnum() and text.isascii()
-
-
-class _Code(NamedTuple):
-    """What an item of an HI segment says: a field of the claim and what it has to hold."""
-
-    field: str
-    value: Any
-    fault: str = ""
-
-
-@lru_cache(maxsize=_CACHED)
-def _item(item: str, component: str) -> _Code | None:
-    return _code(_components(item, component))
-
-
-def _code(given: tuple[str, ...]) -> _Code | None:
-    """Read an item of an HI segment; None if it is nothing of ours."""
-    parts = given + ("",) * (9 - len(given))
-    qualifier, code, form, day, money = parts[:5]
-    if qualifier not in _CODES:
-        return None
-    if not code:
-        return _Code("", None, f"HI has {qualifier} without a code")
-    days = None
-    fault = ""
-    if (form or day) and (qualifier in _PROCEDURES or qualifier in ("BH", "BI")):
-        days = _days(form, day)
-        if not days:
-            fault = _days_fault(form, day, f"date of HI {qualifier} {code}" if len(code) < 8 else "date in HI")
-    first, last = days or (None, None)
-    if kind := _DIAGNOSES.get(qualifier):
-        if qualifier.startswith("A") and len(code) > 3 and "." not in code:
-            code = f"{code[:3]}.{code[3:]}"
-        diagnosis = Diagnosis(code=code, kind=kind, present_on_admission=parts[8] or None, system=qualifier)
-        return _Code("diagnoses", diagnosis)
-    if kind := _PROCEDURES.get(qualifier):
-        return _Code("procedures", Procedure(code=code, date=first, kind=kind, system=qualifier), fault)
-    if qualifier == "BE":
-        amount = _amount(money)
-        if money and amount is None:
-            fault = _amount_fault(money, "amount of a value code (HI BE)")
-        return _Code("value_codes", ValueCode(code=code, amount=amount), fault)
-    if qualifier == "BG":
-        return _Code("condition_codes", code)
-    if qualifier == "DR":
-        if re.fullmatch("[0-9]{3,4}", code):  # four in some Medicaid groupers
-            return _Code("drg", code)
-        return _Code("", None, f"DRG in HI is not three digits{_shown(code)}")
-    span = last if qualifier == "BI" else None
-    return _Code("occurrence_codes", OccurrenceCode(code=code, first_day=first, last_day=span), fault)
-
-
-@lru_cache(maxsize=_CACHED)
-def _procedure(composite: str, component: str) -> dict[str, Any]:
-    """Fields of a line that the procedure of its service segment gives."""
-    parts = _components(composite, component) + ("",) * 6
-    modifiers = tuple(modifier for modifier in parts[2:6] if modifier)
-    fields = {"code_system": parts[0], "code": parts[1], "modifiers": modifiers, "description": parts[6]}
-    return {name: value for name, value in fields.items() if value}
-
-
 def _put(values: dict[str, Any], name: str, value: Any) -> None:
     """Set a field, unless there is nothing to set or it was set before."""
     if value is not None and value != "" and name not in values:
         values[name] = value
-
-
-def _opened(frozen: type) -> Any:
-    """Return a class whose instances may become those of a frozen dataclass: made thus, they cost a third."""
-    same = [(field.name, field.type, field) for field in fields(frozen)]
-    return make_dataclass(f"_Open{frozen.__name__}", same, slots=True, kw_only=True)
-
-
-_OpenClaim, _OpenLine, _OpenPatient, _OpenPayer = map(_opened, (Claim, Line, Patient, Payer))
 
 
 class _Draft:
@@ -361,39 +209,48 @@ class Reader:
             yield from self.drain()
 
     def _run(self, run: Run) -> Iterator[Claim | Problem]:
-        out, element = self.out, run.element
+        out, element, terminator, text = self.out, run.element, run.terminator, run.text
         known: dict[str, _Handler | None] = {}
         if self.began and not self.skip and not self.cut:
             known = _KNOWN_HANDLERS
-        numbered = enumerate(run.texts, run.number)
-        for number, text in numbered:
-            e = text.split(element)
-            if run.padded:
-                e = [part.strip(" ") for part in e]
-            elif known and e[0] == "HL" and e[3:4] == ["22"]:
+        number, place, subscriber = run.number, 0, f"HL{element}"
+        usual = usual_in(element, self.component, terminator)
+        while place < len(text):
+            if known and not run.padded and text.startswith(subscriber, place):
                 self.end_claim()
-                at = number - run.number
-                if following := self._everyday(run, at):
+                if usual.component != self.component:  # learnt on the way
+                    usual = usual_in(element, self.component, terminator)
+                if found := usual.read(text, place, number, source=self.source, submitted=self.submitted):
+                    claim, following = found
+                    if out:
+                        yield from out
+                        out.clear()
+                    yield claim
+                    number += text.count(terminator, place, following)
+                    place = following
+                    continue
+            following = text.find(terminator + subscriber, place) + 1 or len(text)
+            for segment in text[place : following - 1].split(terminator):
+                e = segment.split(element)
+                if run.padded:
+                    e = [part.strip(" ") for part in e]
+                try:
+                    handler = known[e[0]]
+                except KeyError:  # an envelope, an unknown segment, or one outside of a claim transaction set
+                    self.number = number
+                    self._segment(e, run.component)
+                    known = _KNOWN_HANDLERS if self.began and not self.skip else {}
+                else:
+                    if handler:
+                        self.number = number
+                        e += PADDING
+                        handler(self, e)
+                number += 1
+                if out:
                     yield from out
                     out.clear()
-                    deque(islice(numbered, following - at - 1), maxlen=0)
-                    continue
-            try:
-                handler = known[e[0]]
-            except KeyError:  # an envelope, an unknown segment, or one outside of a claim transaction set
-                self.number = number
-                self._segment(e, run.component)
-                known = _KNOWN_HANDLERS if self.began and not self.skip else {}
-            else:
-                if handler is None:
-                    continue
-                self.number = number
-                e += _PADDING
-                handler(self, e)
-            if out:
-                yield from out
-                out.clear()
-        self.number = run.number + len(run.texts) - 1
+            place = following
+        self.number = number - 1
 
     def read_one(self, number: int, e: list[str], component: str) -> None:
         """Read one segment and leave out what there is to tell about it."""
@@ -401,171 +258,8 @@ class Reader:
         self._segment(e, component)
         self.out.clear()
 
-    def _everyday(self, run: Run, at: int) -> int:
-        """Read a subscriber loop with one everyday 837I claim in one go, and return the index of what follows it.
-
-        Where anything is not as in nearly every claim, nothing is done and 0 is returned: the other methods, which
-        read all that there is, read it then. What they would make of an everyday claim is made here, but faster.
-        """
-        texts, element, component = run.texts, run.element, self.component
-        payer: dict[str, Any] = {}
-        patient: dict[str, Any] = {}
-        values: dict[str, Any] = {}
-        lists: dict[str, list[Any]] = {}
-        lines: list[Line] = []
-        seen = set()
-        remaining = iter(range(at + 1, len(texts)))
-        for index in remaining:
-            e = texts[index].split(element)
-            name = e[0]
-            if name == "NM1":
-                e += _PADDING
-                seen.add(e[1])
-                if e[1] == "IL":
-                    _put(payer, "member_id", e[9])
-                elif e[1] == "PR":
-                    _put(payer, "name", e[3] if e[2] != "1" else "")
-                    _put(payer, "id", e[9])
-            elif name == "SBR":
-                if name in seen:
-                    return 0
-                seen.add(name)
-                e += _PADDING
-                for place, field in _PAYER_ELEMENTS:
-                    if value := e[place]:
-                        payer[field] = value
-                _put(patient, "relationship", e[2])
-            elif name == "DMG":
-                e += _PADDING
-                if e[2]:
-                    days = _days(e[1], e[2])
-                    if days is None:
-                        return 0
-                    patient.setdefault("birth_date", days[0])
-                _put(patient, "sex", e[3])
-            elif name == "CLM":
-                e += _PADDING
-                break
-            elif name != "REF" and name not in _IGNORED:
-                return 0
-        else:
-            return 0
-        charge, clm05 = _amount(e[2]), e[5]
-        if not e[1] or charge is None or component not in clm05 or "SBR" not in seen or "IL" not in seen:
-            return 0
-        facility, _, frequency = (*_components(clm05, component), "", "")[:3]
-        if not (_is_code(facility, 2) and _is_code(frequency, 1)):
-            return 0
-        began, claim_id = index, e[1]
-        for index in remaining:
-            e = texts[index].split(element)
-            name = e[0]
-            if name == "HI":
-                for item in e[1:]:
-                    if not item:
-                        continue
-                    if component not in item:
-                        return 0
-                    if code := _item(item, component):
-                        field, value, fault = code
-                        if fault:
-                            return 0
-                        if field == "drg":
-                            values.setdefault(field, value)
-                        else:
-                            lists.setdefault(field, []).append(value)
-            elif name == "DTP":
-                e += _PADDING
-                if e[1] in _CLAIM_DATES and e[2] != "TM":
-                    days = _days(e[2], e[3])
-                    if days is None:
-                        return 0
-                    for field, day in zip(_CLAIM_DATES[e[1]][1], days, strict=False):
-                        values.setdefault(field, day)
-            elif name == "LX":
-                break
-            elif name == "REF":
-                e += _PADDING
-                if e[1] == "G1":
-                    _put(values, "prior_authorization", e[2])
-            elif name == "NTE":
-                e += _PADDING
-                if e[2]:
-                    lists.setdefault("notes", []).append(Note(text=e[2], location="NTE02", qualifier=e[1] or None))
-            elif name not in ("NM1", "AMT") and name not in _IGNORED:
-                return 0
-        else:
-            return 0
-        following = 0
-        while not following:
-            number = _line_number(e[1]) if len(e) > 1 else None
-            e = texts[next(remaining, at)].split(element)
-            if number is None or e[0] != "SV2":
-                return 0
-            e += _PADDING
-            _, revenue, composite, price, unit, quantity, *_ = e
-            line_charge, units = _amount(price), _amount(quantity)
-            if not revenue or line_charge is None or (quantity and units is None):
-                return 0
-            if composite and component not in composite:
-                return 0
-            first = last = None
-            for index in remaining:
-                e = texts[index].split(element)
-                name = e[0]
-                if name == "DTP":
-                    e += _PADDING
-                    if e[1] == "472":
-                        days = _days(e[2], e[3])
-                        if days is None:
-                            return 0
-                        if first is None:
-                            first, last = days
-                elif name == "LX":
-                    break
-                elif name == "SE" or (name == "HL" and e[3:4] in (["20"], ["22"])):
-                    following = index
-                    break
-                elif name not in ("NM1", "AMT") and name not in _IGNORED and (name != "REF" or e[1:2] == ["G1"]):
-                    return 0
-            else:
-                return 0
-            line = _OpenLine(
-                **_procedure(composite, component),
-                number=number,
-                revenue_code=f"0{revenue}" if len(revenue) == 3 and _is_number(revenue, 3) else revenue,
-                first_day=first,
-                last_day=last,
-                units=units,
-                unit=unit or None,
-                charge=line_charge,
-            )
-            line.__class__ = Line
-            lines.append(line)
-        for field, items in lists.items():
-            values[field] = tuple(items)
-        addressee, person = _OpenPayer(**payer), _OpenPatient(**patient)
-        addressee.__class__, person.__class__ = Payer, Patient
-        claim = _OpenClaim(
-            **values,
-            id=claim_id,
-            source=self.source,
-            where=f"segment {run.number + began}",
-            form="837I",
-            payer=addressee,
-            bill_type=f"0{facility}{frequency}",
-            frequency=frequency,
-            patient=person,
-            submitted=self.submitted,
-            total_charge=charge,
-            lines=tuple(lines),
-        )
-        claim.__class__ = Claim
-        self.out.append(claim)
-        return following
-
     def _segment(self, e: list[str], component: str) -> None:
-        e += _PADDING
+        e += PADDING
         name = e[0]
         if envelope := _ENVELOPE.get(name):
             if name == "ISA":
@@ -577,13 +271,13 @@ class Reader:
         if not self.began:
             self._begin(self.group[1], skip=self.group[0] not in ("HC", ""))
             self.stated = False
-            if name in _KNOWN and name != "TA1":
+            if name in KNOWN and name != "TA1":
                 self.problem(f"{name} outside of a transaction set (no ST before it)")
         if self.skip:
             return
         if handler := _HANDLERS.get(name):
             handler(self, e)
-        elif name not in _KNOWN:
+        elif name not in KNOWN:
             shown = f" {name}" if re.fullmatch(r"[A-Za-z0-9]{1,3}|(?=.*[0-9])[A-Za-z0-9]{4}", name) else ""
             self.damaged = True
             if _FACILITY.fullmatch(e[5]):
@@ -636,9 +330,9 @@ class Reader:
             return
         self.end_claim()
         count = self.number - self.began + 1
-        if not self.skip and not (_is_number(e[1], 10) and int(e[1]) == count):
+        if not self.skip and not (is_number(e[1], 10) and int(e[1]) == count):
             if not self.miscounts:
-                self.first_miscount = self.number, f"{_shown(e[1])}; the transaction set has {count} segments"
+                self.first_miscount = self.number, f"{shown(e[1])}; the transaction set has {count} segments"
             self.miscounts += 1
         self.began = 0
 
@@ -663,18 +357,18 @@ class Reader:
         return self.component
 
     def amount(self, text: str, what: str, *, required: bool = False) -> Decimal | None:
-        amount = _amount(text)
+        amount = amount_of(text)
         if amount is None and text:
-            self.problem(_amount_fault(text, what))
+            self.problem(amount_fault(text, what))
         elif amount is None and required:
             self.problem(f"{what} is missing")
         return amount
 
     def days(self, qualifier: str, text: str, what: str) -> tuple[date, date] | None:
         """First and last day of a D8, DT or RD8 date."""
-        days = _days(qualifier, text)
+        days = days_of(qualifier, text)
         if not days:
-            self.problem(_days_fault(qualifier, text, what))
+            self.problem(days_fault(qualifier, text, what))
         return days
 
     # Header, subscriber and patient loops (2000A, 2000B, 2000C)
@@ -692,12 +386,12 @@ class Reader:
         if level == "23":
             self.patient = {}
             if self.subscriber and e[2] and self.subscriber.hl and e[2] != self.subscriber.hl:
-                self.problem(f"the patient's HL names a parent{_shown(e[2])} that is not the subscriber before it")
+                self.problem(f"the patient's HL names a parent{shown(e[2])} that is not the subscriber before it")
                 self.subscriber = _Subscriber(checked=True)  # whose payer it is cannot be told
         else:
             self.subscriber = _Subscriber(hl=e[1]) if level == "22" else None
             if level not in ("20", "22"):
-                self.problem(f"HL03 is not a known level{_shown(level)}; it must be 20, 22 or 23")
+                self.problem(f"HL03 is not a known level{shown(level)}; it must be 20, 22 or 23")
 
     def _sbr(self, e: list[str]) -> None:
         if self.claim and not self.line:
@@ -749,11 +443,11 @@ class Reader:
         if person is None:
             return
         if e[2]:
-            days = _days(e[1], e[2])
+            days = days_of(e[1], e[2])
             if days:
                 _put(person, "birth_date", days[0])
             else:  # which is not shown
-                self.problem(_days_fault(e[1], "", "DMG02 birth date"))
+                self.problem(days_fault(e[1], "", "DMG02 birth date"))
         _put(person, "sex", e[3])
 
     # Claim (2300, 2320)
@@ -776,12 +470,12 @@ class Reader:
         else:
             self.problem("CLM01 patient control number is missing; the claim was left out")
         _put(values, "total_charge", self.amount(e[2], "CLM02 total charge", required=True))
-        facility, _, frequency = (*_components(e[5], self.separator(e[5])), "", "")[:3]
-        if _is_code(facility, 2):
+        facility, _, frequency = (*components(e[5], self.separator(e[5])), "", "")[:3]
+        if is_code(facility, 2):
             claim.facility = facility
         elif e[5]:
             self._not_code("CLM05-1 facility type or place of service", facility)
-        if _is_code(frequency, 1):
+        if is_code(frequency, 1):
             values["frequency"] = frequency
         elif e[5]:
             self._not_code("CLM05-3 claim frequency", frequency)
@@ -789,7 +483,7 @@ class Reader:
             self.problem("CLM05 place of service or type of bill is missing")
 
     def _not_code(self, what: str, value: str) -> None:
-        self.problem(f"{what} is {'not a valid code' if value else 'missing'}{_shown(value)}")
+        self.problem(f"{what} is {'not a valid code' if value else 'missing'}{shown(value)}")
 
     def _lost_claim(self, name: str) -> None:
         """Take what follows as a claim whose CLM is lost: it is read over, and nobody else's."""
@@ -805,8 +499,8 @@ class Reader:
                 values = self.line.values
                 values.setdefault("first_day", days[0])
                 values.setdefault("last_day", days[1])
-        elif self.claim and e[1] in _CLAIM_DATES and e[2] != "TM":
-            what, names = _CLAIM_DATES[e[1]]
+        elif self.claim and e[1] in CLAIM_DATES and e[2] != "TM":
+            what, names = CLAIM_DATES[e[1]]
             if days := self.days(e[2], e[3], what):
                 for name, day in zip(names, days, strict=False):
                     self.claim.values.setdefault(name, day)
@@ -821,21 +515,21 @@ class Reader:
                 self._odd_hi(items)
                 return
         for item in items:
-            if code := _item(item, component):
+            if code := code_of(item, component):
                 self._code(code)
 
     def _odd_hi(self, items: list[str]) -> None:
-        composites = [_components(item, self.separator(item)) for item in reversed(items)]
+        composites = [components(item, self.separator(item)) for item in reversed(items)]
         while composites:
             parts = composites.pop()
-            if len(parts) == 1 and parts[0] in _CODES and composites:
+            if len(parts) == 1 and parts[0] in CODES and composites:
                 following = composites[-1]
-                if len(following) == 1 and following[0] not in _CODES:
+                if len(following) == 1 and following[0] not in CODES:
                     parts += composites.pop()  # "HI*BK*8901": the code as an element of its own
-            if code := _code(parts):
+            if code := code_in(parts):
                 self._code(code)
 
-    def _code(self, code: _Code) -> None:
+    def _code(self, code: Code) -> None:
         field, value, fault = code
         if fault:
             self.problem(fault)
@@ -870,12 +564,12 @@ class Reader:
     # Lines (2400, 2410)
 
     def _lx(self, e: list[str]) -> None:
-        number = _line_number(e[1])
+        number = line_number(e[1])
         last = self.line.values["number"] if self.line else 0
         if self.claim is None or (self.damaged and number is not None and number <= last):
             self._lost_claim("LX")
         if number is None:
-            self.problem(f"LX01 line number is not a number{_shown(e[1])}")
+            self.problem(f"LX01 line number is not a number{shown(e[1])}")
             number = last + 1
         self._new_line(number)
         self.numbered = True
@@ -907,16 +601,16 @@ class Reader:
         self._quantity(line.values, "SV1", e, 2)
         _put(line.values, "place_of_service", e[5])
         pointers = [pointer for pointer in e[7].replace(" ", "").split(self.component) if pointer]
-        if all(_is_number(pointer, 2) for pointer in pointers):
+        if all(is_number(pointer, 2) for pointer in pointers):
             line.values["diagnosis_pointers"] = tuple(map(int, pointers))
         else:
-            self.problem(f"SV107 diagnosis pointer is not a number{_shown(e[7])}")
+            self.problem(f"SV107 diagnosis pointer is not a number{shown(e[7])}")
 
     def _sv2(self, e: list[str]) -> None:
         line = self._service(e, "837I")
         revenue = e[1]
         if revenue:
-            line.values["revenue_code"] = f"0{revenue}" if len(revenue) == 3 and _is_number(revenue, 3) else revenue
+            line.values["revenue_code"] = f"0{revenue}" if len(revenue) == 3 and is_number(revenue, 3) else revenue
         else:
             self.problem("SV201 revenue code is missing")
         self._procedure(line, e[2])
@@ -926,18 +620,18 @@ class Reader:
         self._service(e, "837D")
 
     def _procedure(self, line: _Draft, composite: str) -> None:
-        line.values |= _procedure(composite, self.separator(composite))
+        line.values |= procedure_of(composite, self.separator(composite))
 
     def _quantity(self, values: dict[str, Any], segment: str, e: list[str], place: int) -> None:
         """Charge, unit and units, which stand at ``place`` and behind."""
-        charge = _amount(e[place])
+        charge = amount_of(e[place])
         if charge is not None:
             values["charge"] = charge
         else:
             self.amount(e[place], f"{segment}0{place} line charge", required=True)
         if unit := e[place + 1]:
             values["unit"] = unit
-        units = _amount(e[place + 2])
+        units = amount_of(e[place + 2])
         if units is not None:
             values["units"] = units
         else:
@@ -964,7 +658,7 @@ class Reader:
             self.problem(f"line {line.values['number']} has no service segment (SV1 or SV2) and was left out", line.at)
         self.claim.add("kinds", kind)
         if kind in _FORMS:
-            opened = _OpenLine(**line.fields())
+            opened = OpenLine(**line.fields())
             opened.__class__ = Line
             self.claim.add("lines", opened)
 
@@ -989,7 +683,7 @@ class Reader:
         patient = subscriber.patient if self.patient is None else self.patient
         if others := lists.pop("other_payers", None):
             values["other_payers"] = tuple(Payer(**other) for other in others)
-        opened = _OpenClaim(
+        opened = OpenClaim(
             **claim.fields(),
             source=self.source,
             where=f"segment {claim.at}",
@@ -1009,8 +703,7 @@ def _handlers(names: str) -> dict[str, _Handler]:
     return {name: getattr(Reader, f"_{name.lower()}") for name in names.split()}
 
 
-_ENVELOPE = _handlers("ISA GS ST SE GE IEA")
-_HANDLERS = _handlers("BHT HL SBR NM1 PAT DMG CLM DTP HI NTE PWK REF AMT LX SV1 SV2 SV3 LIN CTP")
-_KNOWN_HANDLERS: dict[str, _Handler | None] = {name: _HANDLERS.get(name) for name in _KNOWN - _ENVELOPE.keys()}
+_ENVELOPE = _handlers(ENVELOPE)
+_HANDLERS = _handlers(HANDLED)
+_KNOWN_HANDLERS: dict[str, _Handler | None] = {name: _HANDLERS.get(name) for name in KNOWN - _ENVELOPE.keys()}
 """What to do with a segment inside of a claim transaction set; None is nothing."""
-_IGNORED = frozenset(name for name, handler in _KNOWN_HANDLERS.items() if handler is None)

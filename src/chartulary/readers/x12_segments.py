@@ -14,7 +14,7 @@ ISA_LENGTH = 400
 """No ISA is longer (the standard says 106 characters), however it is padded or indented."""
 SEGMENT_LENGTH = 65_536
 """No segment is longer; what is, has lost its terminator."""
-_RUN_LENGTH = 32_768
+_RUN_LENGTH = 65_536
 
 
 class Segment(NamedTuple):
@@ -36,9 +36,11 @@ class Run(NamedTuple):
 
     number: int
     """Number of the first one."""
-    texts: list[str]
+    text: str
+    """All of them, each with its terminator, without line breaks."""
     element: str
     component: str
+    terminator: str
     padded: bool
     """Whether spaces may stand before or behind an element."""
 
@@ -92,10 +94,10 @@ def _cut(text: str, delimiters: Delimiters | None, number: int, *, runs: bool) -
             continue
         assert delimiters
         if runs and position >= odd_until:
-            odd_until = _run_end(text, position, delimiters.terminator)
+            odd_until = _run_end(text, position, delimiters)
             if odd_until > position and (run := _run(text[position:odd_until], delimiters, number + 1)):
                 yield run
-                number += len(run.texts)
+                number += run.text.count(run.terminator)
                 position = odd_until + 1
                 continue
         number += 1
@@ -135,11 +137,19 @@ def new_isa(element: str) -> re.Pattern[str]:
     return re.compile("ISA{0}0[0-9]{0}[^{0}]{{10}}{0}".format(re.escape(element)))
 
 
-def _run_end(text: str, position: int, terminator: str) -> int:
-    """Where a run that begins here may end: at a terminator, before anything like an ISA; else -1."""
+def _run_end(text: str, position: int, delimiters: Delimiters) -> int:
+    """Where a run that begins here may end: at a terminator, before anything like an ISA; else -1.
+
+    Best before an HL, so that no loop is parted.
+    """
     end = position + _RUN_LENGTH
     isa = ISA.search(text, position + 1, end)
-    return text.rfind(terminator, position, isa.start() if isa else end)
+    end = isa.start() if isa else end
+    if end < len(text) and (loop := text.rfind(f"HL{delimiters.element}", position, end)) > 0:
+        loop = text.rfind(delimiters.terminator, position, loop)
+        if loop > position:
+            return loop
+    return text.rfind(delimiters.terminator, position, end)
 
 
 def _run(text: str, delimiters: Delimiters, number: int) -> Run | None:
@@ -159,7 +169,7 @@ def _run(text: str, delimiters: Delimiters, number: int) -> Run | None:
     padded = text.endswith(" ") or bool(re.search(f" (?:(?={mark})|(?<={mark} ))", text))
     if padded and f"{terminator} " in text:
         return None
-    return Run(number, text.split(terminator), element, component, padded)
+    return Run(number, text + terminator, element, component, terminator, padded)
 
 
 def find_delimiters(text: str, start: int) -> Delimiters | None:

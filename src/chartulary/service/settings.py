@@ -27,7 +27,7 @@ class Settings:
     claims: int = 2000
     """The most claims in one body; more go as lines, or through ``chartulary validate``."""
     lines: int = 999
-    """The most lines of a claim: what an 837I holds. Rules look from each line at all others."""
+    """The most lines of a claim: what an 837I holds."""
     seconds: float = 30.0
     """The longest wait for more of a body, and the longest time for one answer."""
     concurrency: int = 64
