@@ -6,11 +6,13 @@ import base64
 import json
 import logging
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from examples import Document, check_example, title
 from fastapi.testclient import TestClient
 from rdflib import RDF, Graph
@@ -19,6 +21,7 @@ from service import kept, server
 from typer.testing import CliRunner
 
 from chartulary.cli import app as command
+from chartulary.service import start as starting
 from chartulary.service.accept import choose
 from chartulary.service.app import create_app
 from chartulary.service.settings import Settings, read_token
@@ -385,6 +388,16 @@ def test_serve_refuses_in_one_line(arguments: list[str], told: str) -> None:
     done = CliRunner().invoke(command, ["serve", *arguments])
     assert done.exit_code != 0
     assert told in str(done.exception)
+
+
+def test_answers_are_sent_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What asyncio sends through a socket that does not say that it is TCP's waits for the caller, some 40 ms."""
+    taken: list[socket.socket] = []
+    monkeypatch.setattr(starting, "create_app", lambda _: None)
+    monkeypatch.setattr(uvicorn.Server, "run", lambda _, sockets: taken.extend(sockets))
+    starting.run(Settings(port=0))
+    with taken[0] as listening:
+        assert listening.proto == socket.IPPROTO_TCP
 
 
 def test_a_token_is_long_enough(tmp_path: Path) -> None:

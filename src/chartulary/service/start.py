@@ -21,7 +21,8 @@ def run(settings: Settings) -> None:
     """
     try:
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        listening = socket.socket(family)
+        # asyncio sends at once only where a socket says that it is TCP's; else each answer waits 40 ms for the caller.
+        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((settings.host.strip("[]"), settings.port))
     except OSError as fault:
