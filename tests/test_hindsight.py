@@ -12,11 +12,12 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from chartulary import Claim, Register, hindsight_formats
+from chartulary import Claim, Register
 from chartulary.claim import Event, Line, Payer
 from chartulary.cli import app
 from chartulary.errors import ChartularyError
 from chartulary.hindsight import Comparison, Hindsight
+from chartulary.hindsight import formats as hindsight_formats
 from chartulary.register import data_folder
 
 BEFORE, AFTER = date(2025, 9, 1), date(2026, 1, 1)

@@ -25,18 +25,19 @@ from rich.console import Console
 from service import kept, written
 from typer.testing import CliRunner
 
-from chartulary import Claim, Register, hindsight_formats
+from chartulary import Claim, Register
 from chartulary.batch import Settings
 from chartulary.claim import Diagnosis, Line, Patient, Payer, Procedure
 from chartulary.cli import app
+from chartulary.hindsight import formats as hindsight_formats
+from chartulary.hindsight.page import as_html
+from chartulary.hindsight.remittances import Adjustment, Reasons, Remittances
+from chartulary.hindsight.worklist import Wish, Worklist, worklist
 from chartulary.readers import read_claims
 from chartulary.readers.claim_json import claim_to_json
-from chartulary.remittances import Adjustment, Reasons, Remittances
 from chartulary.service import worklist as pages_of_lists
 from chartulary.service.app import create_app
 from chartulary.terms import POL
-from chartulary.worklist import Wish, Worklist, worklist
-from chartulary.worklist_page import as_html
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 

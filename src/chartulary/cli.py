@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
-from chartulary import hindsight_commands
 from chartulary.errors import ChartularyError, Interrupted, Problem
+from chartulary.hindsight import commands as hindsight_commands
 from chartulary.options import (
     EngineChoice,
     KnownOn,

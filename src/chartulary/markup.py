@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from chartulary import hindsight_words
+from chartulary.hindsight import words
 from chartulary.wording import dated
 
 _FOLDER = Path(__file__).parent / "service"
@@ -23,7 +23,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals["words"] = hindsight_words
+    made.globals["words"] = words
     made.filters["dated"] = dated
     return made
 

@@ -10,9 +10,10 @@ from anyio import to_thread
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
-from chartulary import formats, hindsight_formats
+from chartulary import formats
 from chartulary.claim import Claim
 from chartulary.hindsight import ClaimComparison, Hindsight
+from chartulary.hindsight import formats as hindsight_formats
 from chartulary.report import Report
 from chartulary.service.api import (
     JSON,

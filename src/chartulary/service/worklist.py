@@ -13,14 +13,16 @@ from fastapi.responses import Response
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
-from chartulary import batch, formats, hindsight_formats, worklist_page
+from chartulary import batch, formats
 from chartulary.claim import Claim
 from chartulary.errors import ChartularyError, Problem
-from chartulary.remittances import Remittances
+from chartulary.hindsight import formats as hindsight_formats
+from chartulary.hindsight import page as worklist_page
+from chartulary.hindsight.remittances import Remittances
+from chartulary.hindsight.worklist import Pair, Wish, Worklist, gathered
 from chartulary.service import compare, pages, uploads
 from chartulary.service.api import JSON, LINES, REFUSALS, Serving, acceptable, decision_id, made_by, read_body
 from chartulary.snapshot import Unknown
-from chartulary.worklist import Pair, Wish, Worklist, gathered
 
 if TYPE_CHECKING:
     from chartulary.service.app import Service

@@ -283,7 +283,7 @@ def watch(
 
 
 def lsp() -> None:
-    """Serve an editor: lint while you type, names to complete, what names stand for (needs chartulary[editor])."""
+    """Serve an editor: lint while you type, names to complete, what names stand for (needs the extra “editor”)."""
     try:
         from chartulary.workbench.lsp import make
     except ModuleNotFoundError as fault:

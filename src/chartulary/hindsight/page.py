@@ -11,10 +11,10 @@ from typing import Any
 
 from chartulary import markup
 from chartulary.hindsight import Notice
-from chartulary.hindsight_formats import heading, legend, money, summary
-from chartulary.hindsight_words import day_in_words
+from chartulary.hindsight.formats import heading, legend, money, summary
+from chartulary.hindsight.words import day_in_words
+from chartulary.hindsight.worklist import Entry, Worklist, by_cause
 from chartulary.report import Change
-from chartulary.worklist import Entry, Worklist, by_cause
 
 _PROBLEMS = 50
 HIGH, LEFT, STEP = 180, 52, 36

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from chartulary import formats
 from chartulary.hindsight import DIRECTIONS, Cause, ClaimComparison, Comparison, Hindsight
-from chartulary.hindsight_words import (
+from chartulary.hindsight.words import (
     Row,
     answer_rows,
     asks,
@@ -30,8 +30,8 @@ from chartulary.hindsight_words import (
     plain,
     publications,
 )
+from chartulary.hindsight.worklist import Entry, Total, Worklist, by_cause
 from chartulary.report import Citation
-from chartulary.worklist import Entry, Total, Worklist, by_cause
 
 _STYLES = {
     "violation": "bold red",

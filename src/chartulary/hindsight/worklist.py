@@ -16,9 +16,9 @@ from chartulary.coding import Coding
 from chartulary.errors import Problem
 from chartulary.graph import EVENTS
 from chartulary.hindsight import Cause, ClaimComparison, Direction, Hindsight, Shift
+from chartulary.hindsight.remittances import Adjustment, Fit, PaidLine, Reasons, Remittance, Remittances
 from chartulary.readers import MOST_PROBLEMS_WITHOUT_CLAIM, Part, read_part
 from chartulary.register import Register
-from chartulary.remittances import Adjustment, Fit, PaidLine, Reasons, Remittance, Remittances
 from chartulary.report import Citation, Report
 from chartulary.terms import POL
 

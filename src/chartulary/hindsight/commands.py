@@ -74,9 +74,10 @@ def compare(
 
     Ask about a code (--code, --payer, --dos), or about claims. Ends with 1 where something differs.
     """
-    from chartulary import batch, formats, hindsight_formats
+    from chartulary import batch, formats
     from chartulary.claim import Claim
     from chartulary.hindsight import Hindsight
+    from chartulary.hindsight import formats as hindsight_formats
     from chartulary.readers import read_claims
     from chartulary.register import Register
 
@@ -153,9 +154,10 @@ def worklist(
 
     With remittances only those that were denied or reduced. Ends with 1 where there is any.
     """
-    from chartulary import batch, hindsight_formats
-    from chartulary import worklist as listing
-    from chartulary.remittances import Remittances
+    from chartulary import batch
+    from chartulary.hindsight import formats as hindsight_formats
+    from chartulary.hindsight import worklist as listing
+    from chartulary.hindsight.remittances import Remittances
 
     if format is WorklistFormat.parquet and output is None:
         raise ChartularyError("--format parquet needs --output FILE")
@@ -182,7 +184,7 @@ def worklist(
             elif format is WorklistFormat.jsonl:
                 console.file.write(hindsight_formats.as_jsonl(found))
             else:
-                from chartulary.worklist_page import as_html
+                from chartulary.hindsight.page import as_html
 
                 console.file.write(as_html(found))
     if format is not WorklistFormat.table:
