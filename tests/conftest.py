@@ -22,7 +22,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow tests run where CI is set: each takes more than ten seconds, and others see most faults first."""
+    """Slow tests run where CI is set: each takes many seconds, and others see most faults first."""
     if not os.environ.get("CI"):
         for item in items:
             if item.get_closest_marker("slow"):

@@ -61,6 +61,7 @@ def test_every_case_passes_the_judge(register: Register) -> None:
     assert {case: faults for case, faults in found.items() if faults} == {}
 
 
+@pytest.mark.slow
 @needs_cases
 def test_other_engines_say_the_same_of_cases(register: Register) -> None:
     """A sixth on CI, fewer elsewhere: the reference engine takes seconds. benchmarks/engines.py holds all to it."""

@@ -341,6 +341,7 @@ def test_there_are_faults_to_test() -> None:
     assert len(MESSAGES) > 15
 
 
+@pytest.mark.slow
 def test_each_message_of_the_table_is_said(said: str) -> None:
     assert [message for message in MESSAGES if message not in said] == []
 

@@ -146,7 +146,7 @@ def judged(claim: Claim, known: date | None, unknown: Any, engine: Any) -> Repor
 
 
 # pySHACL takes a second a claim; benchmarks/engines.py holds thousands against each other.
-@settings(max_examples=40 if os.environ.get("CI") else 12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40 if os.environ.get("CI") else 4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(claim=claims(), known=st.sampled_from(KNOWN), unknown=st.sampled_from(["review", "info"]))
 def test_engines_agree(claim: Claim, known: date | None, unknown: str) -> None:
     expected = judged(claim, known, unknown, "pyshacl")
@@ -279,6 +279,7 @@ def answers(snapshot: Snapshot, asked: list[Asked]) -> dict[int, set[str]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", KNOWN)
 def test_the_question_lists_what_the_rules_hold_a_claim_against(known: date | None) -> None:
     snapshot = ALL.snapshot(as_known_on=known)

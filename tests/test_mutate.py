@@ -147,6 +147,7 @@ def test_a_day_that_another_day_hides_is_equivalent(example: Register, suites: l
             assert (tried.verdict, bool(tried.by)) == ("equivalent", True)
 
 
+@pytest.mark.slow
 def test_what_only_shows_before_an_amendment_was_known_is_no_equivalent(example: Register, suites: list[Suite]) -> None:
     """Bulletin 9 ends the rule earlier than its own last day: who asks as of before it was known sees that day."""
     node = URIRef(f"{CAR_T}2025-05-15#Q0-in-a-trial")

@@ -403,6 +403,7 @@ def test_things_stand_in_nobodys_way(client: TestClient) -> None:
 # --- Links ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_links_lead_somewhere(client: TestClient, service: Service) -> None:
     begin = ["/ask", f"{KX}&dos=2025-07-12", "/policies", "/policy/excellus/7.02.11", ARTICLE, "/def/policy"]
     waiting, seen, ids = list(begin), set(begin), {}

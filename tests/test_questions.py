@@ -52,6 +52,7 @@ def test_it_runs_as_it_stands(name: str, register: Register, store: pyoxigraph.S
     assert "ORDER BY" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted({*QUESTIONS} - SLOW_IN_RDFLIB))
 def test_rdflib_gives_the_same_rows(name: str, register: Register, store: pyoxigraph.Store) -> None:
     text = register.queries[name].text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import date, timedelta
 from itertools import pairwise
@@ -186,7 +187,7 @@ def surely(graph: Graph) -> set[Node]:
     return set(graph.subjects()) - set(graph.subjects(POL.knowledge, POL.Maybe))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40 if os.environ.get("CI") else 10, deadline=None)
 @given(on=knowing)
 def test_nothing_published_later_shows(on: date) -> None:
     graph = fold(FILES, as_known_on=on)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -32,14 +30,10 @@ def test_every_suite_passes(register: Register, name: str) -> None:
     assert run(shipped(name), register, "python") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SUITES)
 def test_every_suite_passes_in_the_reference_engine(register: Register, name: str) -> None:
-    """Every example on CI; elsewhere one of six, because the reference engine is slow."""
-    suite = shipped(name)
-    some = replace(suite, examples=suite.examples[:: 1 if os.environ.get("CI") else 6])
-    left_out = {example.file for example in suite.examples} - {example.file for example in some.examples}
-    told = run(some, register, "pyshacl")
-    assert [text for text in told if text.partition(":")[0] not in left_out] == []
+    assert run(shipped(name), register, "pyshacl") == []
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
