@@ -20,10 +20,13 @@ from typer.exceptions import TyperException
 from chartulary.errors import ChartularyError, Interrupted, Problem
 from chartulary.hindsight import commands as hindsight_commands
 from chartulary.options import (
+    Engine,
     EngineChoice,
+    Jobs,
     KnownOn,
     Output,
     Policies,
+    Unknown,
     UnknownChoice,
     cache_folder,
     day,
@@ -121,14 +124,12 @@ def validate(
         ),
     ],
     as_known_on: KnownOn = None,
-    unknown: Annotated[UnknownChoice, typer.Option(help="What an unknown requirement gives.")] = UnknownChoice.review,
+    unknown: Unknown = UnknownChoice.review,
     format: Annotated[Format, typer.Option("--format", "-f", help="How to write the result.")] = Format.table,
-    engine: Annotated[EngineChoice, typer.Option(help="What runs the rules.")] = EngineChoice.auto,
+    engine: Engine = EngineChoice.auto,
     policies: Policies = None,
     output: Output = None,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", min=1, help="Processes to work with (all cores for large inputs).")
-    ] = None,
+    jobs: Jobs = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where an interrupted run with this output stopped.")
     ] = False,
@@ -245,7 +246,7 @@ def repair(
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the mended file here, never over FILE.")
     ] = None,
     as_known_on: KnownOn = None,
-    unknown: Annotated[UnknownChoice, typer.Option(help="What an unknown requirement gives.")] = UnknownChoice.review,
+    unknown: Unknown = UnknownChoice.review,
     format: Annotated[
         RepairFormat, typer.Option("--format", "-f", help="How to tell what was done.")
     ] = RepairFormat.table,
@@ -421,7 +422,7 @@ def table(
 def compile_rules(
     dialect: Annotated[DialectChoice, typer.Option(help="The SQL to write.")],
     as_known_on: KnownOn = None,
-    unknown: Annotated[UnknownChoice, typer.Option(help="What an unknown requirement gives.")] = UnknownChoice.review,
+    unknown: Unknown = UnknownChoice.review,
     policies: Policies = None,
     output: Output = None,
 ) -> None:

@@ -53,6 +53,11 @@ Policies = Annotated[
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write here instead of the terminal.")
 ]
+Unknown = Annotated[UnknownChoice, typer.Option(help="What an unknown requirement gives.")]
+Engine = Annotated[EngineChoice, typer.Option(help="What runs the rules.")]
+Jobs = Annotated[
+    int | None, typer.Option("--jobs", "-j", min=1, help="Processes to work with (all cores for large inputs).")
+]
 
 
 def cache_folder() -> Path | None:

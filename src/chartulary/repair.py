@@ -22,7 +22,7 @@ from chartulary.edits import Edit, Editor, Field, NotDone, editor, in_claim
 from chartulary.engines import EngineName
 from chartulary.errors import Problem
 from chartulary.facts import Facts
-from chartulary.readers import read_claims_from
+from chartulary.readers import read_apart
 from chartulary.register import Snapshot
 from chartulary.report import Citation, Finding, Report
 from chartulary.terms import COD, POL, SKOS, TYPE
@@ -330,9 +330,7 @@ def repair(data: bytes, snapshot: Snapshot, *, source: str = "-", engine: Engine
 
     A claim that does not come back exactly as it was meant, or not better than before, is left as it was.
     """
-    items = list(read_claims_from(data, source=source))
-    claims = [item for item in items if isinstance(item, Claim)]
-    problems = [item for item in items if isinstance(item, Problem)]
+    claims, problems = read_apart(data, source=source)
     reports = list(snapshot.validate_all(claims, engine=engine)) if claims else []
     judge = partial(snapshot.validate, engine=engine)
     return mended(data, claims, reports, problems, snapshot, judge=judge, source=source)
@@ -408,10 +406,9 @@ def _written(data: bytes, file: Editor, work: _Work) -> bytes:
 def _failed(written: bytes, work: _Work) -> dict[int, str]:
     """Claims whose mends did not come back as they were meant, and why; all mended ones where it cannot be told."""
     tried = {at for at, made in enumerate(work.plans) if made.mends and at not in work.refused}
-    items = list(read_claims_from(written, source=work.source))
-    again = [item for item in items if isinstance(item, Claim)]
-    faults = [item.message for item in items if isinstance(item, Problem) and not item.warning]
-    if len(again) != len(work.claims) or faults != [p.message for p in work.problems if not p.warning]:
+    again, problems = read_apart(written, source=work.source)
+    faults, before = ([p.message for p in found if not p.warning] for found in (problems, work.problems))
+    if len(again) != len(work.claims) or faults != before:
         return dict.fromkeys(tried, "the file could not be read again as before")
     failed: dict[int, str] = {}
     strays = False

@@ -12,9 +12,12 @@ import typer
 
 from chartulary.errors import ChartularyError, Problem
 from chartulary.options import (
+    Engine,
     EngineChoice,
+    Jobs,
     Output,
     Policies,
+    Unknown,
     UnknownChoice,
     cache_folder,
     day,
@@ -63,7 +66,7 @@ def compare(
     setting: Annotated[str | None, typer.Option(help="Inpatient, outpatient, …")] = None,
     lob: Annotated[str | None, typer.Option(help="The line of business.")] = None,
     request: Annotated[str | None, typer.Option(help="claim or prior-authorization.")] = None,
-    unknown: Annotated[UnknownChoice, typer.Option(help="What an unknown requirement gives.")] = UnknownChoice.review,
+    unknown: Unknown = UnknownChoice.review,
     format: Annotated[
         ComparisonFormat, typer.Option("--format", "-f", help="How to write it.")
     ] = ComparisonFormat.table,
@@ -142,13 +145,11 @@ def worklist(
         bool, typer.Option("--any-reason", help="With --remits: also those denied for what does not fit, or may not.")
     ] = False,
     format: Annotated[WorklistFormat, typer.Option("--format", "-f", help="How to write it.")] = WorklistFormat.table,
-    unknown: Annotated[UnknownChoice, typer.Option(help="What an unknown requirement gives.")] = UnknownChoice.review,
-    engine: Annotated[EngineChoice, typer.Option(help="What runs the rules.")] = EngineChoice.auto,
+    unknown: Unknown = UnknownChoice.review,
+    engine: Engine = EngineChoice.auto,
     policies: Policies = None,
     output: Output = None,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", min=1, help="Processes to work with (all cores for large inputs).")
-    ] = None,
+    jobs: Jobs = None,
 ) -> None:
     """List the claims that fare otherwise by what became known between two days, and by which sentence.
 

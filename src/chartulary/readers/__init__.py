@@ -115,6 +115,18 @@ def read_claims_from(data: bytes, *, source: str) -> Items:
     yield from at_least_one(read_part(Part(data, len(data)), source=source), source)
 
 
+def read_apart(data: bytes, *, source: str) -> tuple[list[Claim], list[Problem]]:
+    """The claims in the bytes of a file, and what could not be read."""
+    claims: list[Claim] = []
+    problems: list[Problem] = []
+    for item in read_claims_from(data, source=source):
+        if isinstance(item, Claim):
+            claims.append(item)
+        else:
+            problems.append(item)
+    return claims, problems
+
+
 def at_least_one(items: Items, source: str) -> Items:
     """The items of a file; a file without any is a problem, and one of junk is not read to its end."""
     claims = problems = 0

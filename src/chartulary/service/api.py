@@ -14,9 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from chartulary import formats, receipts
-from chartulary.claim import Claim
 from chartulary.errors import Problem
-from chartulary.readers import read_claims_from
+from chartulary.readers import read_apart
 from chartulary.register import Register
 from chartulary.report import Report
 from chartulary.service.accept import choose
@@ -56,6 +55,7 @@ Serving = Annotated["Service", Depends(the_service)]
 KnownOn = Annotated[
     date | None, Query(alias="as-known-on", description="Answer with what was published by this day (yyyy-mm-dd).")
 ]
+UnknownGives = Annotated[Unknown, Query(description="What an unknown requirement gives.")]
 
 
 def decision_id(service: Service, as_known_on: date | None, what: str, body: bytes) -> str:
@@ -113,18 +113,6 @@ def kind_of_body(request: Request, kinds: Collection[str]) -> str:
     return kind
 
 
-def read_body(body: bytes, source: str = "request") -> tuple[list[Claim], list[Problem]]:
-    """The claims of a body, and what could not be read."""
-    claims: list[Claim] = []
-    problems: list[Problem] = []
-    for item in read_claims_from(body, source=source):
-        if isinstance(item, Claim):
-            claims.append(item)
-        else:
-            problems.append(item)
-    return claims, problems
-
-
 @router.post(
     "/validate",
     tags=["claims"],
@@ -148,7 +136,7 @@ async def validate(
     request: Request,
     service: Serving,
     as_known_on: KnownOn = None,
-    unknown: Annotated[Unknown, Query(description="What an unknown requirement gives.")] = "review",
+    unknown: UnknownGives = "review",
 ) -> Response:
     """Holds each claim of the body against every policy known on the day.
 
@@ -176,7 +164,7 @@ async def validate(
 def _held(
     service: Service, body: bytes, as_known_on: date | None, unknown: Unknown, source: str = "request"
 ) -> tuple[list[Report], list[Problem]]:
-    claims, problems = read_body(body, source)
+    claims, problems = read_apart(body, source=source)
     return service.validate(claims, as_known_on=as_known_on, unknown=unknown), problems
 
 

@@ -14,18 +14,19 @@ from chartulary import formats
 from chartulary.claim import Claim
 from chartulary.hindsight import ClaimComparison, Hindsight
 from chartulary.hindsight import formats as hindsight_formats
+from chartulary.readers import read_apart
 from chartulary.report import Report
 from chartulary.service.api import (
     JSON,
     REFUSALS,
     WHOLE,
     Serving,
+    UnknownGives,
     acceptable,
     claims_as,
     decision_id,
     kind_of_body,
     made_by,
-    read_body,
 )
 from chartulary.snapshot import Unknown
 
@@ -95,7 +96,7 @@ async def compare_claims(
     service: Serving,
     first: First,
     second: Second = None,
-    unknown: Annotated[Unknown, Query(description="What an unknown requirement gives.")] = "review",
+    unknown: UnknownGives = "review",
 ) -> Response:
     """Holds each claim of the body against every policy known on either day.
 
@@ -108,7 +109,7 @@ async def compare_claims(
     decision = decision_id(service, second, f"compare?{(first, second, unknown)}", body)
 
     def work() -> Response:
-        claims, problems = read_body(body)
+        claims, problems = read_apart(body, source="request")
         before, after = (service.validate(claims, as_known_on=day, unknown=unknown) for day in (first, second))
         both = hindsight(service, first, second, unknown)
         compared = [both.beside(*pair) for pair in zip(before, after, strict=True)]

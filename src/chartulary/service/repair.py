@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from chartulary import formats
@@ -16,6 +16,7 @@ from chartulary import repair as mending
 from chartulary.claim import Claim
 from chartulary.edits import decoded
 from chartulary.errors import Problem
+from chartulary.readers import read_apart
 from chartulary.repair import Repaired
 from chartulary.report import Report
 from chartulary.service.api import (
@@ -24,12 +25,12 @@ from chartulary.service.api import (
     WHOLE,
     KnownOn,
     Serving,
+    UnknownGives,
     acceptable,
     claims_as,
     decision_id,
     kind_of_body,
     made_by,
-    read_body,
 )
 from chartulary.snapshot import Unknown
 
@@ -85,7 +86,7 @@ async def repair(
     request: Request,
     service: Serving,
     as_known_on: KnownOn = None,
-    unknown: Annotated[Unknown, Query(description="What an unknown requirement gives.")] = "review",
+    unknown: UnknownGives = "review",
 ) -> Response:
     """Mends what names its own mend: a successor code, a modifier, a condition code, a note, a revenue code.
 
@@ -98,7 +99,7 @@ async def repair(
     made = made_by(service, as_known_on, decision_id(service, as_known_on, f"repair?{unknown}", body))
 
     def work() -> Response:
-        claims, problems = read_body(body)
+        claims, problems = read_apart(body, source="request")
         service.admit(claims, instead="“chartulary repair” takes any number")
         tick = service.clock()
         reports = service.validate(claims, as_known_on=as_known_on, unknown=unknown, tick=tick)

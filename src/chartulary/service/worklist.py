@@ -20,8 +20,9 @@ from chartulary.hindsight import formats as hindsight_formats
 from chartulary.hindsight import page as worklist_page
 from chartulary.hindsight.remittances import Remittances
 from chartulary.hindsight.worklist import Pair, Wish, Worklist, gathered
+from chartulary.readers import read_apart
 from chartulary.service import compare, pages, uploads
-from chartulary.service.api import JSON, LINES, REFUSALS, Serving, acceptable, decision_id, made_by, read_body
+from chartulary.service.api import JSON, LINES, REFUSALS, Serving, UnknownGives, acceptable, decision_id, made_by
 from chartulary.snapshot import Unknown
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _listed(service: Service, asked: _Asked) -> Worklist:
     claims: list[Claim] = []
     problems: list[Problem] = []
     for name, data in asked.claims:
-        own, faults = read_body(data, name)
+        own, faults = read_apart(data, source=name)
         claims += own
         problems += faults
     service.admit(claims, instead="“chartulary worklist” takes any number")
@@ -167,7 +168,7 @@ async def worklist(
     any_reason: Annotated[
         bool, Query(alias="any-reason", description="With remittances: also those denied for what does not fit.")
     ] = False,
-    unknown: Annotated[Unknown, Query(description="What an unknown requirement gives.")] = "review",
+    unknown: UnknownGives = "review",
 ) -> Response:
     """The claims of the files whose outcome is another with what was known on the second day.
 

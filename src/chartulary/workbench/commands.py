@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from chartulary.errors import ChartularyError
-from chartulary.options import EngineChoice, Policies, writing
+from chartulary.options import Engine, EngineChoice, Policies, writing
 
 
 def add_to(app: typer.Typer) -> None:
@@ -121,7 +121,7 @@ def test(
         typer.Argument(metavar="[PATH]", help="A policy's folder, its suite.toml, or a folder of policies."),
     ] = None,
     policies: Policies = None,
-    engine: Annotated[EngineChoice, typer.Option(help="What runs the rules.")] = EngineChoice.auto,
+    engine: Engine = EngineChoice.auto,
     mutate: Annotated[
         bool, typer.Option("--mutate", help="Put in one fault after another, and name those that no suite notices.")
     ] = False,
