@@ -27,11 +27,11 @@ from chartulary.compiler.rules import Rule
 from chartulary.duck import SqlEngine, prepare
 from chartulary.errors import ChartularyError
 from chartulary.facts import Facts, Text, from_graph, to_graph
-from chartulary.graph import LITERALS, SHARED, claim_facts
+from chartulary.graph import ROWS, SHARED, claim_facts
 from chartulary.report import Reach
 from chartulary.snapshot import Unknown
 from chartulary.suites import find_suites
-from chartulary.terms import CLM, POL
+from chartulary.terms import CLM, POL, TYPE
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -112,7 +112,7 @@ def by_python(rules: Sequence[Rule], snapshot: Facts, claim: Facts, shared: Sequ
 def sql_engine(rules: Sequence[Rule], snapshot: Facts, literals: dict[str, type], shared: Sequence[str]) -> SqlEngine:
     statements = prepare(rules, snapshot, shared=shared, literals=literals)
     shared = [predicate for predicate in shared if predicate in statements.tables]
-    return SqlEngine(statements, snapshot, shared=shared, literals=literals, reads=NO_REPORTS)
+    return SqlEngine(statements, snapshot, shared=shared, reads=NO_REPORTS)
 
 
 def by_sql(rules: Sequence[Rule], snapshot: Facts, claim: Facts, shared: Sequence[str]) -> Derived:
@@ -711,9 +711,7 @@ class Both:
         snapshot = register.snapshot(as_known_on=as_known_on, unknown=unknown)
         self._coding = snapshot.coding
         self.run = snapshot.prepared.program.prepare()
-        self._sql = SqlEngine(
-            snapshot.statements, snapshot.facts, shared=SHARED, literals=LITERALS, reads=snapshot.reader.reads
-        )
+        self._sql = SqlEngine(snapshot.statements, snapshot.facts, shared=SHARED, reads=snapshot.reader.reads)
 
     def agree(self, claims: Iterable[Claim]) -> int:
         """Holds both to the same derivations, all claims at once in SQL; gives how many there are."""
@@ -729,6 +727,16 @@ class Both:
 @pytest.fixture(scope="module", params=[(None, "review"), (date(2025, 9, 1), "info")], ids=["all", "2025-09-01"])
 def both(register: Register, request: pytest.FixtureRequest) -> Both:
     return Both(register, *request.param)
+
+
+def test_what_stands_in_one_row_is_stated_once_of_each(register: Register) -> None:
+    for claim in of_suites():
+        facts = claim_facts(claim, register.snapshot().coding)
+        for row in ROWS.values():
+            stated = [facts.relation(predicate) for predicate in row]
+            assert all(each.keys() == stated[0].keys() for each in stated)
+            assert all(len(values) == 1 for each in stated for values in each.values())
+        assert facts.relation(CLM.claim).keys() == {s for s, kinds in facts.relation(TYPE).items() if CLM.Item in kinds}
 
 
 def test_both_derive_the_same_of_every_suite(both: Both) -> None:

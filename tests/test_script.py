@@ -26,7 +26,7 @@ from sqlglot import exp
 from chartulary import Claim, Register, Snapshot, read_claims
 from chartulary.compiler.script import Dialect, claim_tables, write
 from chartulary.errors import ChartularyError
-from chartulary.graph import iri_for
+from chartulary.graph import iri_for, names_of
 from chartulary.suites import find_suites
 
 POLICIES = Path(__file__).resolve().parents[1] / "policies"
@@ -90,6 +90,23 @@ def test_a_second_run_begins_with_the_claims_then_there(register: Register) -> N
     fill(database, claim_tables(second, snapshot))
     database.execute(script)
     assert findings(database) == by_engine(second, snapshot)
+
+
+def test_claims_of_one_identifier_are_held_apart(snapshot: Snapshot) -> None:
+    """A claim that was sent again, corrected, comes with the id of the first."""
+    some = examples()[:20]
+    sent = [replace(claim, id="SAME") for claim in some]
+    names = names_of(sent)
+    assert len(set(names)) == len(sent)
+    apart = {
+        (name, f.position, f.provision, f.outcome)
+        for name, claim in zip(names, some, strict=True)
+        for f in snapshot.validate(claim).findings
+    }
+    database = in_duckdb(write(snapshot, dialect="duckdb"), claim_tables(sent, snapshot))
+    items = {name: (name, None) for name in names}
+    items |= {f"{n}:line:{p}": (n, p) for n, c in zip(names, sent, strict=True) for p in range(1, len(c.lines) + 1)}
+    assert {(*items[item], provision, outcome) for item, provision, outcome in findings(database)} == apart
 
 
 def test_without_claims_there_are_tables_to_fill_and_no_findings(snapshot: Snapshot) -> None:

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import claims
 
-from chartulary import Register
+from chartulary import Register, readers
 from chartulary.claim import Claim, Diagnosis, Line, Note, Patient, Payer, Procedure
 from chartulary.errors import ChartularyError, Problem
 from chartulary.readers import read_claims
@@ -564,6 +564,19 @@ def test_big_parts_are_cut_from_many_batches(monkeypatch: pytest.MonkeyPatch) ->
     content = parquet_of({"claim_id": [str(n // 3) for n in range(3000)], "drg_code": ["018"] * 3000})
     sizes = [len(list(read_part(part, source="f"))) for part in table_parts(content, claims=300)]
     assert sizes == [300, 300, 300, 100]
+
+
+@pytest.mark.parametrize("scattered", [False, True])
+def test_a_file_is_cut_into_an_even_number_of_like_parts(
+    scattered: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two cores then end together."""
+    monkeypatch.setattr(readers, "_CLAIMS_A_PART", 30)
+    ids = [str(n % 100) for n in range(200)] if scattered else [str(n // 2) for n in range(200)]
+    file = tmp_path / "c.parquet"
+    file.write_bytes(parquet_of({"claim_id": ids, "drg_code": ["018"] * 200}))
+    cut = [part for part in readers.parts(file) if not isinstance(part, Problem)]
+    assert [len(list(readers.read_part(part, source="f"))) for part in cut] == [25, 25, 25, 25]
 
 
 # --- written and read back ---

@@ -207,6 +207,7 @@ def _validate_many(
     """Formats that are written as the run goes on, in bounded memory, on all cores."""
     from chartulary import batch
     from chartulary import output as out
+    from chartulary.cache import code_revision
 
     if output is None and (format is Format.parquet or resume):
         raise ChartularyError("--format parquet and --resume need --output FILE")
@@ -219,6 +220,7 @@ def _validate_many(
             output,
             {
                 "register": snapshot.register.revision,
+                "program": code_revision(),  # another may cut files otherwise
                 "as known on": str(settings.as_known_on),
                 "unknown": settings.unknown,
                 "engine": settings.engine,

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import itertools
+from array import array
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from chartulary.columns import column_of, numbers_of
 from chartulary.compiler.rules import Rule
 from chartulary.compiler.sql import Numbers, Table, compile_sql
 from chartulary.facts import Facts, Relation, Value
 from chartulary.report import Reach
-from chartulary.terms import CLM, SHAPE, TYPE
+from chartulary.terms import CLM, SHAPE
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +37,16 @@ class Statements:
 
 
 def prepare(
-    rules: Sequence[Rule], snapshot: Facts, *, shared: Collection[str], literals: Mapping[str, type]
+    rules: Sequence[Rule],
+    snapshot: Facts,
+    *,
+    shared: Collection[str],
+    literals: Mapping[str, type],
+    rows: Mapping[str, Sequence[str]] | None = None,
 ) -> Statements:
     """Compiles rules for one snapshot; see :func:`chartulary.compiler.sql.compile_sql`."""
     terms = Numbers()
-    program = compile_sql(rules, snapshot, shared=shared, literals=literals, terms=terms)
+    program = compile_sql(rules, snapshot, shared=shared, literals=literals, rows=rows, terms=terms)
     steps = tuple(
         (
             step.table,
@@ -48,6 +59,14 @@ def prepare(
     return Statements(program.tables, steps, once, tuple(program.held.relations), terms.of)
 
 
+class _Ids(dict[str, int]):
+    """Numbers for terms, given out in the order in which they are asked for."""
+
+    def __missing__(self, term: str) -> int:
+        number = self[term] = len(self)
+        return number
+
+
 class SqlEngine:
     """The rules as SQL; terms are numbers, and the snapshot's tables are filled once.
 
@@ -55,6 +74,7 @@ class SqlEngine:
     """
 
     name = "sql"
+    together = 50  # what a claim states is numbered while the processor still has it at hand
 
     def __init__(
         self,
@@ -62,94 +82,87 @@ class SqlEngine:
         snapshot: Facts,
         *,
         shared: Collection[str],
-        literals: Collection[str],
         reads: Mapping[str, Reach],
     ) -> None:
         import duckdb
 
-        self._program, self._numbers = statements, dict(statements.numbers)
-        self._shared, self._reads, self._plain = frozenset(shared), reads, frozenset(literals)
+        self._program, self._ids = statements, _Ids(statements.numbers)
+        self._shared, self._reads = frozenset(shared), reads
         self._db = duckdb.connect(config={"threads": 1})
         self._db.execute("SET disabled_optimizers = 'join_order'")  # the statements join in an order worked out
-        self._db.execute("CREATE TABLE found (s BIGINT); CREATE TABLE near (s BIGINT)")
-        self._emptied = ["found", "near"]
+        self._db.execute("SET allocator_bulk_deallocation_flush_threshold = '8MB'")  # memory goes back to the system
+        self._db.execute("CREATE TABLE found (s INT32); CREATE TABLE near (s INT32)")
         self._always = {table for table, _ in statements.once}
         """Tables that need no claim to have rows."""
+        self._full: set[str] = set()
+        """All that have rows."""
         for table in statements.tables.values():
             columns = ", ".join(f"{c} {t}" for c, t in zip(table.columns, table.types, strict=True))
             self._db.execute(f"CREATE TABLE {table.name} ({columns})")
-            if table.predicate in statements.held:
-                self._always.add(table.name)
-                self._hold(table, snapshot)
-            elif table.name not in self._always:
-                self._emptied.append(table.name)
+        held = Facts({p: snapshot.relations.get(p, {}) for p in statements.held})
+        self._always.update(table.name for table in self._fill([held], self._ids))
         for name, query in statements.once:
             self._db.execute(f"INSERT INTO {name} {query}")
-        self._first = len(self._numbers)
+        self._first = len(self._ids)
 
-    def _hold(self, table: Table, snapshot: Facts) -> None:
-        """Fills a table with what the snapshot says."""
-        held = snapshot.relation(table.predicate)
-        subjects = [self._number(s) for s, values in held.items() for _ in values]
-        objects = [value for values in held.values() for value in values]
-        if table.types[1] == Numbers.type and any(type(value) is str for value in objects):
-            objects = [self._number(value) for value in objects]
-        self._add(table.name, table.types[1], subjects, objects)
+    def _fill(self, facts: Iterable[Facts], ids: _Ids) -> Iterator[Table]:
+        """Adds what facts say to the tables, and gives those that have got rows."""
+        rows = [_Rows(table, ids) for table in self._program.tables.values() if table.predicate or table.row]
+        for each in facts:
+            for row in rows:
+                row.add(each)
+        for row in rows:
+            if row.columns[0]:
+                if row.table.predicate in self._shared:  # of an unlisted code, every portion says the same
+                    row.columns = list(map(list, zip(*dict.fromkeys(zip(*row.columns, strict=True)), strict=True)))
+                self._db.from_arrow(row.arrow()).insert_into(row.table.name)
+                yield row.table
 
-    def _number(self, iri: str) -> int:
-        return self._numbers.setdefault(iri, len(self._numbers))
+    def run(self, claims: Facts) -> Facts:
+        """What claims state, and of what is derived all that a report reads."""
+        return next(self.run_all([claims]))
 
-    def _add(self, name: str, kind: str, subjects: list[int], values: list[Any]) -> None:
-        import pyarrow as pa
+    def run_all(self, portions: Iterable[Facts]) -> Iterator[Facts]:
+        """The same for many portions, in their order; all are worked on at once."""
+        stated: list[Facts] = []
+        ends: list[int] = []
+        ids = _Ids(self._ids)
 
-        plain = {
-            Numbers.type: pa.int64(),
-            "BIGINT": pa.int64(),
-            "DATE": pa.date32(),
-            "BOOLEAN": pa.bool_(),
-            "VARCHAR": pa.string(),
-        }
-        arriving = pa.table(
-            {"s": pa.array(subjects, pa.int64()), "o": pa.array(values, plain.get(kind) or pa.decimal128(38, 15))}
-        )
-        self._db.register("arriving", arriving)
-        self._db.execute(f"INSERT INTO {name} SELECT s, o FROM arriving")
-        self._db.unregister("arriving")
+        def noted() -> Iterator[Facts]:
+            for portion in portions:
+                stated.append(portion)
+                yield portion
+                ends.append(len(ids))
 
-    def run(self, claim: Facts) -> Facts:
-        """What a claim states, and of what is derived all that a report reads."""
-        return next(self.run_all([claim]))
-
-    def run_all(self, claims: Iterable[Facts]) -> Iterator[Facts]:
-        """The same for many claims, in their order; all are worked on at once."""
-        claims = _told_apart(claims)
-        derived: list[dict[str, Relation]] = [{} for _ in claims]
         try:
-            whose, names = self._derive(claims)
+            self._derive(noted(), ids)
             self._look_closer()
-            first = self._first
-            for predicate, reach in self._reads.items():
-                table = self._program.tables.get(predicate)
-                if table is None or table.name not in self._full:
-                    continue
-                there = "" if reach == "all" else f"SEMI JOIN {reach} USING (s)"
-                rows = self._db.sql(f"SELECT s, list(DISTINCT o) FROM {table.name} {there} GROUP BY s").to_arrow_table()
-                subjects, values = (column.to_pylist() for column in rows.columns)
-                is_iri = table.types[1] == Numbers.type and predicate not in self._plain
-                for s, found in zip(subjects, values, strict=True):
-                    relation = derived[whose[s - first]].setdefault(predicate, {})
-                    relation[names[s]] = {names[o] for o in found} if is_iri else set(found)
+            found = self._found()
         finally:
             self._clear()
-        for claim, found in zip(claims, derived, strict=True):
-            whole = Facts({**claim.relations, **found})
-            yield _renamed(whole, _AGAIN, "") if any(_AGAIN in item for item in claim.relation(TYPE)) else whole
+        names = list(ids)
+        for portion, end in zip(stated, ends, strict=True):
+            derived = {predicate: answers.until(end, names) for predicate, answers in found.items()}
+            yield Facts({**portion.relations, **derived})
 
-    def everything(self, claims: Sequence[Facts]) -> dict[str, set[tuple[str, Value]]]:
+    def _found(self) -> dict[str, _Answers]:
+        """All that a report reads."""
+        found = {}
+        for predicate, reach in self._reads.items():
+            table = self._program.tables.get(predicate)
+            if table is not None and table.name in self._full:
+                there = "" if reach == "all" else f"SEMI JOIN {reach} USING (s)"
+                query = f"SELECT s, list(DISTINCT o) FROM {table.name} {there} GROUP BY s ORDER BY s"
+                found[predicate] = _Answers(self._db.sql(query).to_arrow_table(), table.types[1] == Numbers.type)
+        return found
+
+    def everything(self, portions: Iterable[Facts]) -> dict[str, set[tuple[str, Value]]]:
         """All that is derived of some claims, by predicate: for comparing engines."""
         found = {}
         try:
-            _, names = self._derive(claims)
+            ids = _Ids(self._ids)
+            self._derive(portions, ids)
+            names = list(ids)
             for predicate, table in self._program.tables.items():
                 if table.derived:
                     rows = self._db.execute(f"SELECT DISTINCT s, o FROM {table.name}").fetchall()
@@ -159,51 +172,17 @@ class SqlEngine:
             self._clear()
         return found
 
-    def _derive(self, claims: Sequence[Facts]) -> tuple[list[int], list[str]]:
-        """Runs every step over the claims. Gives whose each new term is, and what the numbers stand for."""
-        program = self._program
-        ids = dict(self._numbers)
-        first = self._first
-        columns: dict[str, tuple[list[int], list[Any], bool]] = {
-            predicate: ([], [], predicate not in self._plain)
-            for predicate, table in program.tables.items()
-            if predicate
-        }
-        whose: list[int] = []
-        for place, claim in enumerate(claims):
-            for predicate, relation in claim.relations.items():
-                if predicate not in columns:
-                    continue
-                subjects, values, is_iri = columns[predicate]
-                for s, found in relation.items():
-                    subject = ids.get(s)
-                    if subject is None:
-                        subject = ids[s] = len(ids)
-                    for o in found:
-                        subjects.append(subject)
-                        if is_iri:
-                            value = ids.get(o)
-                            if value is None:
-                                value = ids[o] = len(ids)
-                            values.append(value)
-                        else:
-                            values.append(o)
-            whose.extend([place] * (len(ids) - first - len(whose)))
+    def _derive(self, claims: Iterable[Facts], ids: _Ids) -> None:
+        """Runs every step over the claims."""
         self._full = set(self._always)
-        for predicate, (subjects, values, _) in columns.items():
-            if subjects:
-                table = program.tables[predicate]
-                if predicate in self._shared:  # what many claims state of one code
-                    subjects, values = map(list, zip(*dict.fromkeys(zip(subjects, values, strict=True)), strict=True))
-                self._add(table.name, table.types[1], subjects, values)
-                self._full.add(table.name)
-        for name, choices in program.steps:
+        for table in self._fill(claims, ids):
+            self._full.add(table.name)
+        for name, choices in self._program.steps:
             query = " UNION ".join(part for part, needs in choices if needs <= self._full)
             if query:
                 count = self._db.execute(f"INSERT INTO {name} {query}").fetchone()
                 if count and count[0]:
                     self._full.add(name)
-        return whose, list(ids)
 
     def _look_closer(self) -> None:
         """Fills ``found`` with the items that have a finding, ``near`` with all items of their claims."""
@@ -211,47 +190,76 @@ class SqlEngine:
         for predicate in self._reads:
             if predicate.startswith(SHAPE) and tables[predicate].name in self._full:
                 self._db.execute(f"INSERT INTO found SELECT DISTINCT s FROM {tables[predicate].name}")
-        claim = tables[CLM.claim].name
+        table = next(table for table in tables.values() if CLM.claim in (table.predicate, *table.row))
+        claim = table.column(CLM.claim)
         self._db.execute(
             f"INSERT INTO near SELECT DISTINCT b.s "
-            f"FROM found JOIN {claim} AS a USING (s) JOIN {claim} AS b ON a.o = b.o"
+            f"FROM found JOIN {table.name} AS a USING (s) JOIN {table.name} AS b ON a.{claim} = b.{claim}"
         )
 
     def _clear(self) -> None:
-        for name in self._emptied:
+        for name in ("found", "near", *(self._full - self._always)):
             self._db.execute(f"TRUNCATE {name}")
         for predicate in self._shared:
             self._db.execute(f"DELETE FROM {self._program.tables[predicate].name} WHERE s >= {self._first}")
 
 
-_AGAIN = "urn:again:"
-"""Begins the names of a claim that bears the name of an earlier one."""
+_ARROW = {"BIGINT": "int64", "DATE": "date32", "BOOLEAN": "bool_", "VARCHAR": "string"}
+"""What Arrow calls the types of columns."""
 
 
-def _told_apart(claims: Iterable[Facts]) -> list[Facts]:
-    """Claims of one name, such as one that was sent again, each with a name of its own."""
-    seen: Counter[str] = Counter()
-    found = []
-    for claim in claims:
-        name = next(iter(claim.relation(CLM.part)), "")
-        if seen[name]:
-            claim = _renamed(claim, name, f"{_AGAIN}{seen[name]}:{name}")
-        seen[name] += 1
-        found.append(claim)
-    return found
+class _Rows:
+    """What is to be added to a table, column by column."""
+
+    def __init__(self, table: Table, ids: _Ids) -> None:
+        self.table, self._number = table, ids.__getitem__
+        self._predicates = table.row or (table.predicate,)
+        self.columns: list[list[Any]] = [[] for _ in table.columns]
+
+    def add(self, facts: Facts) -> None:
+        first = facts.relation(self._predicates[0])
+        if not first:
+            return
+        subjects: Iterable[int] = map(self._number, first)
+        for predicate, kind, column in zip(self._predicates, self.table.types[1:], self.columns[1:], strict=True):
+            relation = facts.relation(predicate)
+            sets = relation.values() if len(self._predicates) == 1 else [relation[s] for s in first]
+            values: Iterable[Any] = itertools.chain.from_iterable(sets)
+            column += map(self._number, values) if kind == Numbers.type else values
+            if len(column) > len(self.columns[0]) + len(first):
+                subjects = itertools.chain.from_iterable(map(itertools.repeat, subjects, map(len, sets)))
+        self.columns[0] += subjects
+
+    def arrow(self) -> pa.Table:
+        import pyarrow as pa
+
+        arrays = []
+        for kind, column in zip(self.table.types, self.columns, strict=True):
+            if kind == Numbers.type:
+                arrays.append(column_of(array("i", column)))
+            else:
+                arrays.append(
+                    pa.array(column, getattr(pa, _ARROW[kind])() if kind in _ARROW else pa.decimal128(38, 15))
+                )
+        return pa.Table.from_arrays(arrays, names=list(self.table.columns))
 
 
-def _renamed(claim: Facts, old: str, new: str) -> Facts:
-    """A claim with another beginning of its items' names; an empty one gives back what :func:`_told_apart` changed."""
+class _Answers:
+    """Subjects, in order, each with all its objects; given out up to one subject after another."""
 
-    def name(value: Any) -> Any:
-        if type(value) is not str or not value.startswith(old):
-            return value
-        return new + value[len(old) :] if new else value[len(old) :].partition(":")[2]
+    def __init__(self, rows: pa.Table, is_iri: bool) -> None:
+        subjects, lists = rows.combine_chunks().columns
+        lists = lists.combine_chunks()
+        self._subjects, self._bounds = numbers_of(subjects.combine_chunks()), numbers_of(lists.offsets)
+        self._values = numbers_of(lists.values) if is_iri else lists.values.to_pylist()
+        self._is_iri, self._at = is_iri, 0
 
-    return Facts(
-        {
-            predicate: {name(s): {name(o) for o in values} for s, values in rows.items()}
-            for predicate, rows in claim.relations.items()
-        }
-    )
+    def until(self, end: int, names: Sequence[str]) -> Relation:
+        """The next subjects, those below a number."""
+        first, self._at = self._at, bisect_left(self._subjects, end, self._at)
+        bounds, values = self._bounds, self._values
+        found: Relation = {}
+        for place in range(first, self._at):
+            objects = values[bounds[place] : bounds[place + 1]]
+            found[names[self._subjects[place]]] = {names[o] for o in objects} if self._is_iri else set(objects)
+        return found

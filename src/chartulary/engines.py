@@ -24,66 +24,53 @@ class Engine(Protocol):
     """Something that derives, with rules and a snapshot that were prepared once."""
 
     name: str
+    together: int
+    """Claims that it is best given in one portion of facts."""
 
-    def run(self, claim: Facts) -> Facts:
-        """What a claim states and all that the rules derive of it; a shape's IRI is the predicate of its results."""
+    def run(self, claims: Facts) -> Facts:
+        """What claims state and what the rules derive of it; a shape's IRI is the predicate of its results."""
 
-    def run_all(self, claims: Iterable[Facts]) -> Iterator[Facts]:
-        """The same for many claims, in their order."""
+    def run_all(self, portions: Iterable[Facts]) -> Iterator[Facts]:
+        """The same for many portions, in their order. No two claims bear one name."""
 
 
 class PythonEngine:
     """The rules as a Python function."""
 
     name = "python"
+    together = 1
 
     def __init__(self, program: Program) -> None:
         self._run = program.prepare()
 
-    def run(self, claim: Facts) -> Facts:
-        return Facts({**claim.relations, **self._run(claim.relations)})
+    def run(self, claims: Facts) -> Facts:
+        return Facts({**claims.relations, **self._run(claims.relations)})
 
-    def run_all(self, claims: Iterable[Facts]) -> Iterator[Facts]:
-        return map(self.run, claims)
+    def run_all(self, portions: Iterable[Facts]) -> Iterator[Facts]:
+        return map(self.run, portions)
 
 
 class ShaclEngine:
-    """An engine that takes shapes as RDF, a few claims at a time."""
+    """An engine that takes shapes as RDF, a few claims at a time: each run costs as much again as some claims."""
 
     name: str
     together = 1
-    """Claims in one graph: each run costs as much again as some claims."""
 
-    def run(self, claim: Facts) -> Facts:
-        return next(self.run_all([claim]))
-
-    def run_all(self, claims: Iterable[Facts]) -> Iterator[Facts]:
-        some: list[Facts] = []
-        for claim in claims:
-            items = claim.relation(TYPE).keys()
-            if len(some) == self.together or any(items & other.relation(TYPE).keys() for other in some):
-                yield from self._run(some)
-                some = []
-            some.append(claim)
-        yield from self._run(some)
-
-    def _run(self, claims: list[Facts]) -> list[Facts]:
+    def run(self, claims: Facts) -> Facts:
         from chartulary.facts import from_graph, to_graph
 
-        if not claims:
-            return []
         derived, report = self._validate(to_graph(claims))
-        whole = [
-            Facts({predicate: {s: set(o) for s, o in rows.items()} for predicate, rows in claim.relations.items()})
-            for claim in claims
-        ]
-        owner = {item: facts for facts in whole for item in facts.relation(TYPE)}
+        whole = Facts({p: {s: set(o) for s, o in rows.items()} for p, rows in claims.relations.items()})
+        items = claims.relation(TYPE).keys()
         for s, p, o in from_graph(derived):
-            if s in owner:  # rules derive about items only
-                owner[s].add(s, p, o)
+            if s in items:  # rules derive about items only
+                whole.add(s, p, o)
         for item, shape, value in _results(report):
-            owner[item].add(item, shape, value)
+            whole.add(item, shape, value)
         return whole
+
+    def run_all(self, portions: Iterable[Facts]) -> Iterator[Facts]:
+        return map(self.run, portions)
 
     def _validate(self, claim: Graph) -> tuple[Graph, Graph]:
         """The claims' graph with all that rules derive, and the SHACL validation report."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from chartulary.claim import Attachment, Claim, FindingValue, Line, Note
 from chartulary.coding import Coding, folded
-from chartulary.facts import Facts, Text, to_graph
+from chartulary.facts import Facts, Memory, Text, Value, to_graph
 from chartulary.terms import CLM, POL, ROOT, TYPE
 
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ LITERALS: dict[str, type] = {
     CLM.unused: Text,
 }
 """What a claim states of literals, and of which type; everything else is between IRIs."""
+ROWS = {
+    "items": (CLM.claim, CLM.level, CLM.firstDay, CLM.lastDay),
+    "claims": (CLM.request, CLM.payer, CLM.lineOfBusiness, CLM.setting),
+}
+"""What is stated once of each item, and of each claim."""
 _NOTES, _SERVICES = ROOT + "scheme/note", ROOT + "scheme/service"
 _PRODUCTS, _FINDINGS, _DOCUMENTS, EVENTS, _RESULTS, _ATTACHMENTS, _MEASURES = (
     f"{ROOT}scheme/{name}" for name in ("product", "finding", "document", "event", "result", "attachment", "measure")
@@ -48,10 +54,28 @@ def iri_for(claim_id: str, position: int | None = None) -> str:
     return f"{claim}:line:{position}" if position else claim
 
 
+def names_of(claims: Iterable[Claim]) -> list[str]:
+    """The claims' names, each its own: an identifier comes again where a claim was sent again."""
+    seen: Counter[str] = Counter()
+    names = []
+    for claim in claims:
+        name = iri_for(claim.id)
+        names.append(f"{name}:again:{seen[name]}" if seen[name] else name)
+        seen[name] += 1
+    return names
+
+
 def claim_facts(claim: Claim, coding: Coding) -> Facts:
     """What one claim states: the claim and each line an item, each code an IRI, each day a bound."""
+    return facts_of([(iri_for(claim.id), claim)], coding)
+
+
+def facts_of(claims: Iterable[tuple[str, Claim]], coding: Coding) -> Facts:
+    """What claims state, each under a name of its own; of an unlisted code, all say the same."""
     facts = Facts()
-    _Writer(facts, coding).claim(claim)
+    writer = _Writer(facts, coding)
+    for name, claim in claims:
+        writer.claim(name, claim)
     return facts
 
 
@@ -62,15 +86,21 @@ def claim_graph(claim: Claim, coding: Coding) -> Graph:
 
 class _Writer:
     def __init__(self, facts: Facts, coding: Coding) -> None:
-        self._written, self._add, self._coding = facts, facts.add, coding
+        self._relations, self._coding = facts.relations, coding
+        self._one: Memory[str, Any] = Memory(lambda value: frozenset((value,)))
+        """Most things have one value, and many the same."""
         self._records = 0
+        self._met: set[str] = set()
+        """Codes that were written before: of an unlisted one no more need be said."""
+        self._measures = [(name, measure) for name in ("units", "charge") if (measure := coding.named(_MEASURES, name))]
 
-    def claim(self, claim: Claim) -> None:
-        add, coding, me = self._add, self._coding, iri_for(claim.id)
+    def claim(self, me: str, claim: Claim) -> None:
+        add, coding = self._add, self._coding
         setting = coding.setting(claim)
         payer, business = coding.payer_and_business(claim, setting)
         days = claim.days_of_service(stay=coding.is_stay(setting))
         lines = [f"{me}:line:{position}" for position in range(1, len(claim.lines) + 1)]
+        self._records = 0
         self._items(me, lines, claim, days)
         add(me, CLM.request, f"{ROOT}request/{claim.request}")
         add(me, CLM.payer, payer)
@@ -97,19 +127,37 @@ class _Writer:
 
     def _items(self, me: str, lines: list[str], claim: Claim, days: tuple[date, date]) -> None:
         """What makes the claim and its lines items, each with its days."""
-        relations, items = self._written.relations, [me, *lines]
-        relations[TYPE] = {**dict.fromkeys(lines, {CLM.Item, CLM.Line}), me: {CLM.Item, CLM.Claim}}
-        relations[CLM.level] = {**dict.fromkeys(lines, {CLM.Line}), me: {CLM.Claim}}
-        relations[CLM.claim] = dict.fromkeys(items, {me})
-        relations[CLM.part] = {me: set(items)}
-        first = relations[CLM.firstDay] = {me: {days[0]}}
-        last = relations[CLM.lastDay] = {me: {days[1]}}
+        items = [me, *lines]
+        first, last = {me: {days[0]}}, {me: {days[1]}}
         for item, line in zip(lines, claim.lines, strict=True):
-            first[item] = {line.first_day} if line.first_day else first[me]
-            last[item] = {line.last_day or line.first_day} if line.first_day else last[me]
-        known = {item: {day.toordinal()} for item, (day,) in last.items() if day != date.max}
-        if known:
-            relations[CLM.lastDayNumber] = known
+            begin = line.first_day or days[0]
+            end = (line.last_day or begin) if line.first_day else days[1]
+            first[item] = first[me] if begin == days[0] else {begin}
+            last[item] = last[me] if end == days[1] else {end}
+        numbers = {day: {day.toordinal()} for (day,) in last.values()}
+        for predicate, stated in (
+            (TYPE, {me: {CLM.Item, CLM.Claim}, **dict.fromkeys(lines, {CLM.Item, CLM.Line})}),
+            (CLM.level, {me: {CLM.Claim}, **dict.fromkeys(lines, {CLM.Line})}),
+            (CLM.claim, dict.fromkeys(items, {me})),
+            (CLM.part, {me: set(items)}),
+            (CLM.firstDay, first),
+            (CLM.lastDay, last),
+            (CLM.lastDayNumber, {item: numbers[day] for item, (day,) in last.items() if day != date.max}),
+        ):
+            if stated:
+                self._relations.setdefault(predicate, {}).update(stated)
+
+    def _add(self, subject: str, predicate: str, value: Value) -> None:
+        relation = self._relations.get(predicate)
+        if relation is None:
+            relation = self._relations[predicate] = {}
+        values = relation.get(subject)
+        if values is None:
+            relation[subject] = self._one[value] if type(value) is str else {value}
+        elif type(values) is set:
+            values.add(value)
+        else:
+            relation[subject] = {*values, value}
 
     def _line(self, me: str, claim: Claim, line: Line) -> None:
         self._code(me, "procedureCode", line.code, line.code_system)
@@ -117,8 +165,8 @@ class _Writer:
         self._code(me, "placeOfService", line.place_of_service or claim.place_of_service)
         for modifier in line.modifiers:
             self._code(me, "modifier", modifier)
-        for name, number in (("units", line.units), ("charge", line.charge)):
-            if number is not None and (measure := self._coding.named(_MEASURES, name)):
+        for name, measure in self._measures:
+            if (number := getattr(line, name)) is not None:
                 self._record(me, measure, number=number)
         if line.attachments:
             self._attachments(me, line.attachments)
@@ -137,9 +185,11 @@ class _Writer:
         if found:
             code, scheme = found
             self._add(item, shows or CLM[field], code)
-            if not coding.is_listed(code):  # it still counts as a code of its system
-                self._add(code, POL.within, code)
-                self._add(code, POL.within, scheme)
+            if code not in self._met:
+                self._met.add(code)
+                if not coding.is_listed(code):  # it still counts as a code of its system
+                    self._add(code, POL.within, code)
+                    self._add(code, POL.within, scheme)
         elif coding.takes(field, sent_as):
             self._unused(item, f"“{text}” is written like no {coding.noun(field)}")
 

@@ -21,7 +21,7 @@ from chartulary.compiler.rules import Rule
 from chartulary.engines import Engine, EngineName, PyshaclEngine, PythonEngine, ShiftyEngine, what_rules_read
 from chartulary.errors import ChartularyError
 from chartulary.facts import Facts, from_graph
-from chartulary.graph import LITERALS, SHARED, claim_facts
+from chartulary.graph import LITERALS, ROWS, SHARED, facts_of, names_of
 from chartulary.report import Reader, Report
 from chartulary.terms import IS_PART_OF, LABEL, POL, PUBLISHED, ROOT, SHAPE
 
@@ -84,7 +84,7 @@ class Snapshot:
         return self._kept(
             "sql",
             duck.Statements,
-            lambda: duck.prepare(self.prepared.rules, self.facts, shared=SHARED, literals=LITERALS),
+            lambda: duck.prepare(self.prepared.rules, self.facts, shared=SHARED, literals=LITERALS, rows=ROWS),
         )
 
     def _kept(self, what: str, kind: type[_T], make: Callable[[], _T]) -> _T:
@@ -186,7 +186,7 @@ class Snapshot:
         if name == "sql":
             from chartulary.duck import SqlEngine
 
-            return SqlEngine(self.statements, self.facts, shared=SHARED, literals=LITERALS, reads=self.reader.reads)
+            return SqlEngine(self.statements, self.facts, shared=SHARED, reads=self.reader.reads)
         shapes = self.register.shapes
         facts = what_rules_read(shapes, self.graph)
         return PyshaclEngine(shapes, facts) if name == "pyshacl" else ShiftyEngine(shapes, facts)
@@ -220,14 +220,22 @@ class Snapshot:
     def validate_all(self, claims: Iterable[Claim], *, engine: EngineName = "auto") -> Iterator[Report]:
         """Holds claims against every policy known on the day; reports come in the order of the claims.
 
-        The engine takes all of them at once: give many in portions of some thousands.
+        The engine may take all of them at once: give many in portions of some thousands.
         """
         runner, claims = self.engine(engine), list(claims)
-        derived = runner.run_all([claim_facts(claim, self.coding) for claim in claims])
-        for claim, found in zip(claims, derived, strict=True):
-            yield self.reader.read(
-                claim, found, revision=self.register.revision, as_known_on=self.as_known_on, engine=runner.name
-            )
+        named = list(zip(names_of(claims), claims, strict=True))
+        portions = [named[start : start + runner.together] for start in range(0, len(named), runner.together)]
+        derived = runner.run_all(facts_of(portion, self.coding) for portion in portions)
+        for portion, found in zip(portions, derived, strict=True):
+            for name, claim in portion:
+                yield self.reader.read(
+                    name,
+                    claim,
+                    found,
+                    revision=self.register.revision,
+                    as_known_on=self.as_known_on,
+                    engine=runner.name,
+                )
 
 
 class Register:

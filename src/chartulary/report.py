@@ -13,7 +13,6 @@ from typing import TypeAlias, get_args
 from chartulary.claim import Claim, Line
 from chartulary.coding import Coding, Scheme
 from chartulary.facts import Facts, Memory
-from chartulary.graph import iri_for
 from chartulary.terms import CLM, COD, IS_PART_OF, LABEL, POL, SHAPE, SKOS, TYPE
 
 Outcome: TypeAlias = Choice["violation", "review", "info", "overridden"]
@@ -166,6 +165,7 @@ class Reader:
         self._background = {p for p in snapshot.relation(POL.background) if snapshot.has(p, POL.background, True)}
         # A snapshot never changes, so what is said of a provision is worked out once, not once per claim.
         self._citations = Memory(self._citation)
+        self._cited = Memory(self._cite)
         self._provisions = Memory(self._provision)
         self._labels = Memory(self._label_of)
         self._governings = Memory(self._governing)
@@ -176,38 +176,46 @@ class Reader:
         """What an engine must hand over, beside what a claim states."""
         return {**READS, **dict.fromkeys(self._notes, "all")}
 
-    def read(self, claim: Claim, derived: Facts, *, revision: str, as_known_on: date | None, engine: str) -> Report:
-        """The report on a claim, from what it states and what an engine derived of that."""
-        me = iri_for(claim.id)
-        items: dict[str, _Item] = {me: (None, None)}
+    def read(
+        self, name: str, claim: Claim, derived: Facts, *, revision: str, as_known_on: date | None, engine: str
+    ) -> Report:
+        """The report on a claim, from what it states under its name and what an engine derived of that."""
+        items: dict[str, _Item] = {name: (None, None)}
         for position, line in enumerate(claim.lines, 1):
-            items[f"{me}:line:{position}"] = (position, line)
+            items[f"{name}:line:{position}"] = (position, line)
         findings = [
-            self._finding(outcome, provision, item, items[item], derived)
+            self._finding(outcome, provision, item, place, derived)
             for outcome, shape in REPORTED_BY.items()
-            for item, provisions in derived.relation(shape).items()
-            for provision in provisions
+            if (reported := derived.relation(shape))
+            for item, place in items.items()
+            for provision in reported.get(item, ())
         ]
         findings.sort(key=lambda f: (f.position or 0, _ORDER.index(f.outcome), f.provision))
+        governed = derived.relation(POL.governedBy)
         governing = [
             self._governings[provision, line.number if line else None]
             for item, (_, line) in items.items()
-            for provision in sorted(derived.objects(item, POL.governedBy))
+            for provision in sorted(governed.get(item, ()))
         ]
-        candidates = set().union(*derived.relation(POL.candidate).values())
+        considered = derived.relation(POL.candidate)
+        candidates = set().union(*(considered.get(item, ()) for item in items))
         return Report(
             claim=claim.id,
             source=claim.source,
             where=claim.where,
             outcome=_claim_outcome(findings, any(g.provision not in self._background for g in governing)),
-            payer=self._label(derived.value(me, CLM.payer)),
-            line_of_business=self._label(derived.value(me, CLM.lineOfBusiness)),
-            setting=self._label(derived.value(me, CLM.setting)),
+            payer=self._label(derived.value(name, CLM.payer)),
+            line_of_business=self._label(derived.value(name, CLM.lineOfBusiness)),
+            setting=self._label(derived.value(name, CLM.setting)),
             considered=tuple(sorted({self._provisions[provision].policy for provision in candidates})),
             governed_by=tuple(governing),
             findings=tuple(findings),
             notes=(
-                *sorted(said for shape, said in self._notes.items() if derived.relation(shape)),
+                *sorted(
+                    said
+                    for shape, said in self._notes.items()
+                    if not items.keys().isdisjoint(derived.relation(shape).keys())
+                ),
                 *(_unused(derived, items) if derived.relation(CLM.unused) else ()),
             ),
             register_revision=revision,
@@ -501,6 +509,9 @@ class Reader:
         )
 
     def _cites(self, statements: AbstractSet[str]) -> tuple[Citation, ...]:
+        return self._cited[frozenset(statements)]
+
+    def _cite(self, statements: frozenset[str]) -> tuple[Citation, ...]:
         return tuple(self._citations[s] for s in sorted(statements) if self._snapshot.has(s, TYPE, POL.Statement))
 
     def _citation(self, statement: str) -> Citation:

@@ -18,7 +18,7 @@ from chartulary.claim import Claim
 from chartulary.compiler.sql import Program, Step, Table, compile_sql
 from chartulary.errors import ChartularyError
 from chartulary.facts import Text, Value
-from chartulary.graph import LITERALS, SHARED, claim_facts
+from chartulary.graph import LITERALS, SHARED, facts_of, names_of
 from chartulary.report import REPORTED_BY
 from chartulary.terms import CLM, LABEL, POL, TYPE
 
@@ -97,26 +97,20 @@ def constant_tables(program: Program) -> dict[str, pa.Table]:
 def claim_tables(claims: Iterable[Claim], snapshot: Snapshot) -> dict[str, pa.Table]:
     """What claims state, by the name of the table that a script expects it in: columns ``s`` and ``o``, IRIs as text.
 
-    A claim is the item ``urn:chartulary:claim:ID`` (``ID`` with its special characters percent-encoded), the line at a
-    place from 1 ``urn:chartulary:claim:ID:line:PLACE``. Every table is there, if need be empty.
+    A claim is the item ``urn:chartulary:claim:ID`` (``ID`` with its special characters percent-encoded; ``:again:1`` is
+    behind that of a second claim of one identifier), the line at a place from 1 ``urn:chartulary:claim:ID:line:PLACE``.
+    Every table is there, if need be empty.
     """
     import pyarrow as pa
 
-    tables = stated_tables(compile_snapshot(snapshot))
-    rows: dict[str, dict[tuple[str, Value], None]] = {predicate: {} for predicate in tables}
-    for claim in claims:
-        for s, predicate, o in claim_facts(claim, snapshot.coding):
-            if predicate in rows:
-                rows[predicate][s, o] = None  # of an unlisted code, all claims say the same
-    return {
-        name: pa.table(
-            {
-                "s": pa.array([s for s, _ in rows[predicate]], pa.string()),
-                "o": pa.array([o for _, o in rows[predicate]], arrow_type(table.types[1])),
-            }
-        )
-        for predicate, (name, table) in tables.items()
-    }
+    claims = list(claims)
+    facts = facts_of(zip(names_of(claims), claims, strict=True), snapshot.coding)
+    tables = {}
+    for predicate, (name, table) in stated_tables(compile_snapshot(snapshot)).items():
+        rows = [(s, o) for s, values in facts.relation(predicate).items() for o in values]
+        subjects, values = pa.array([s for s, _ in rows], pa.string()), [o for _, o in rows]
+        tables[name] = pa.table({"s": subjects, "o": pa.array(values, arrow_type(table.types[1]))})
+    return tables
 
 
 def arrow_type(sql_type: str) -> pa.DataType:

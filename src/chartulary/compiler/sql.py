@@ -39,10 +39,18 @@ class Table:
     """Of its columns: ``s`` and ``o``, or ``c0``, ``c1``, … of a helper table."""
     stated: bool = False
     derived: bool = False
+    row: tuple[str, ...] = ()
+    """Of a table with a row for each subject: the predicates of all columns but the first."""
 
     @property
     def columns(self) -> tuple[str, ...]:
+        if self.row:
+            return ("s", *map(_last_part, self.row))
         return ("s", "o") if self.predicate else tuple(f"c{n}" for n in range(len(self.types)))
+
+    def column(self, predicate: str) -> str:
+        """Where its objects stand."""
+        return _last_part(predicate) if self.row else "o"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +78,7 @@ class _Source:
 
     table: str
     columns: tuple[tuple[str, Term], ...]
-    atom: Atom | None
+    atoms: tuple[Atom, ...] = ()
     size: float = 0
     distinct: Mapping[Var, int] = field(default_factory=dict)
     """Of a table that is filled once: how many values each variable has."""
@@ -93,7 +101,7 @@ class Terms:
 class Numbers(Terms):
     """…or as numbers: short to compare, and only good where all tables come from one process."""
 
-    type = "INT64"  # not the name that integers have, to tell them apart
+    type = "INT32"  # integers have another, to tell them apart
 
     def __init__(self) -> None:
         self.of: dict[str, int] = {}
@@ -119,14 +127,20 @@ def compile_sql(
     *,
     shared: Collection[str],
     literals: Mapping[str, type],
+    rows: Mapping[str, Sequence[str]] | None = None,
     terms: Terms | None = None,
 ) -> Program:
     """Compiles rules for one snapshot.
 
     ``shared`` are the predicates of the snapshot that claims state too, ``literals`` the types of those that claims
-    state of literals; any other stated predicate is between IRIs.
+    state of literals; any other stated predicate is between IRIs. ``rows`` are tables of several columns, by name: of
+    predicates that claims state together, once of each subject.
     """
-    return _Compiler(rules, snapshot, shared, literals, terms or Terms()).program()
+    return _Compiler(rules, snapshot, shared, literals, rows or {}, terms or Terms()).program()
+
+
+def _last_part(iri: str) -> str:
+    return re.split(r"[/#]", iri)[-1]
 
 
 def _comparable(one: type, other: type) -> bool:
@@ -140,10 +154,13 @@ class _Compiler:
         snapshot: Facts,
         shared: Collection[str],
         literals: Mapping[str, type],
+        rows: Mapping[str, Sequence[str]],
         terms: Terms,
     ) -> None:
         self._rules, self._literals, self._terms = rules, literals, terms
         self._plan = Plan(rules, snapshot, shared=shared)
+        said = {*snapshot.relations, *self._plan.derived}
+        self._rows = {p: (name, tuple(row)) for name, row in rows.items() for p in row if said.isdisjoint(row)}
         self._program = Program()
         self._numbers = itertools.count()
         self._names: set[str] = set()
@@ -185,6 +202,13 @@ class _Compiler:
 
     def _table(self, predicate: str) -> Table:
         tables = self._program.tables
+        if predicate in self._rows:
+            name, row = self._rows[predicate]
+            if name not in tables:
+                self._kinds |= {each: self._literals.get(each, str) for each in row}
+                kinds = (self._terms.type, *(_TYPES.get(self._kinds[each], self._terms.type) for each in row))
+                tables[name] = Table(self._name(name), "", kinds, stated=True, row=row)
+            return tables[name]
         if predicate not in tables:
             plan = self._plan
             held = plan.is_held(predicate) or predicate in plan.shared
@@ -324,7 +348,7 @@ class _Compiler:
         while left:
             seen = {*env, *bound}
             near = [source for source in left if source.terms & seen] or left
-            source = next((s for s in left if s.atom is not None and s.atom == anchor), None)
+            source = next((s for s in left if anchor in s.atoms), None)
             source = source or min(near, key=lambda s: self._cost(s, seen))
             anchor = None
             left.remove(source)
@@ -346,17 +370,21 @@ class _Compiler:
         return select, where
 
     def _cost(self, source: _Source, bound: AbstractSet[Var]) -> float:
-        if source.atom is not None:
-            return self._plan.cost(source.atom, bound)
-        # What is put together is small, and mostly leaves little of what it is joined to.
-        return source.size / max([1, *(count for var, count in source.distinct.items() if var in bound)]) / 10
+        if source.atoms:
+            return min(self._plan.cost(atom, bound) for atom in source.atoms)
+        return source.size / max([1, *(count for var, count in source.distinct.items() if var in bound)])
 
     def _sources(self, atoms: Sequence[Atom]) -> list[_Source]:
         """The tables behind patterns.
 
         Patterns that the snapshot alone answers, and that hang together, become a table that is filled once.
         """
-        sources = [self._source(atom) for atom in atoms if not self._plan.is_said_by_snapshot(atom)]
+        apart: dict[tuple[Atom | str, Term], list[Atom]] = {}
+        for atom in atoms:
+            if not self._plan.is_said_by_snapshot(atom):
+                row = self._rows.get(atom.predicate)
+                apart.setdefault((row[0] if row else atom, atom.subject), []).append(atom)
+        sources = [self._source(*together) for together in apart.values()]
         for group in self._plan.held_groups(atoms):
             size = self._plan.measure(group) if len(group) > 1 else None
             if size is None:
@@ -368,12 +396,15 @@ class _Compiler:
             sources.append(self._groups[key])
         return sources
 
-    def _source(self, atom: Atom) -> _Source:
-        return _Source(self._table(atom.predicate).name, (("s", atom.subject), ("o", atom.value)), atom)
+    def _source(self, *atoms: Atom) -> _Source:
+        """The table behind a pattern, or behind several of one subject whose values stand in one row."""
+        table = self._table(atoms[0].predicate)
+        columns = ((table.column(atom.predicate), atom.value) for atom in atoms)
+        return _Source(table.name, (("s", atoms[0].subject), *columns), atoms)
 
     def _put_together(self, group: Sequence[Atom], rows: int, distinct: Mapping[Var, int]) -> _Source:
         common = sorted(distinct, key=lambda var: var.name)
-        words = dict.fromkeys(re.split(r"[/#]", atom.predicate)[-1] for atom in group)
+        words = dict.fromkeys(_last_part(atom.predicate) for atom in group)
         name = self._name(f"held {' '.join(words)}")
         kinds = dict.fromkeys(common, self._terms.type)
         for atom in group:
@@ -388,7 +419,7 @@ class _Compiler:
         query = select.where(*where) if where else select
         label = "what the policies say, put together"
         self._program.steps.append(Step(name, label, (query,), (frozenset(),), once=True))
-        return _Source(name, columns, None, rows, distinct)
+        return _Source(name, columns, (), rows, distinct)
 
     def _without_nested_absence(self, rule: Rule, body: Body) -> tuple[Body, list[tuple[Table, tuple[Var, ...]]]]:
         """What must not hold is taken one level at a time: many engines cannot look out of two subqueries at once.
@@ -431,7 +462,7 @@ class _Compiler:
         if isinstance(value, str):
             literal = self._terms.write(value)
             if literal.is_number:
-                literal.add_comments([re.split(r"[/#]", value)[-1]])
+                literal.add_comments([_last_part(value)])
             return literal
         if isinstance(value, date):
             return exp.cast(exp.Literal.string(value.isoformat()), "DATE")

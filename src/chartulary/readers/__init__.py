@@ -26,7 +26,8 @@ Items: TypeAlias = Iterator[Claim | Problem]
 MOST_PROBLEMS_WITHOUT_CLAIM = 1000
 _HEAD = 1 << 16
 """Bytes in which a file shows its kind; a file that is no longer is not cut."""
-_CLAIMS_A_PART = 5000
+_CLAIMS_A_PART = 10_000
+"""Of a table, at most."""
 _X12_A_PART = 3_000_000
 """Characters, at most about."""
 _LINES_A_PART = 8_000_000
@@ -77,7 +78,7 @@ def parts(path: str | os.PathLike[str]) -> Iterator[Part | Problem]:
         if _is_table(head):
             from chartulary.readers.tables import table_parts
 
-            for piece in table_parts(Path(path), claims=_CLAIMS_A_PART):
+            for piece in table_parts(Path(path), claims=lambda total: _alike(total, _CLAIMS_A_PART)):
                 yield Part(piece, len(piece.rows))
         elif len(head) == _HEAD and head[:200].lstrip(codecs.BOM_UTF8 + b" \r\n\t").startswith(b"ISA"):
             yield from _x12_parts(Path(path))
@@ -180,17 +181,16 @@ def _x12_parts(path: Path) -> Iterator[Part]:
         encoding = x12_parts.encoding_of(file)
         if encoding is not None:
             file.seek(0)
-            for piece in x12_parts.parts(file, encoding=encoding, size=_alike(path, _X12_A_PART)):
+            for piece in x12_parts.parts(file, encoding=encoding, size=_alike(path.stat().st_size, _X12_A_PART)):
                 yield Part(piece, len(piece.text))
             return
     yield _whole(path)
 
 
-def _alike(path: Path, most: int) -> int:
+def _alike(total: int, most: int) -> int:
     """A size of parts that gives an even number of them, all alike: a set-at-a-time engine pays for each part anew, and
     cores should end together. It hangs on the file alone, so that ``--resume`` meets the same parts."""
-    total = path.stat().st_size
-    return total // (2 * math.ceil(total / (2 * most))) + 1 if total > most / 2 else most
+    return math.ceil(total / (2 * math.ceil(total / (2 * most)))) if total > most / 2 else most
 
 
 def _whole(path: Path) -> Part:
@@ -206,7 +206,7 @@ def _begins_json_lines(head: bytes) -> bool:
 
 def _line_parts(path: Path) -> Iterator[Part]:
     number = 1
-    size = _alike(path, _LINES_A_PART)
+    size = _alike(path.stat().st_size, _LINES_A_PART)
     with path.open("rb") as file:
         while lines := file.readlines(size):
             content = b"".join(lines)

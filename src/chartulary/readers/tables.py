@@ -30,6 +30,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from chartulary.claim import Claim, Diagnosis, Line, Note, Patient, Payer, Procedure, Request
+from chartulary.columns import numbers_of
 from chartulary.errors import ChartularyError, Problem
 
 __all__ = ["LAYOUT", "OWN", "Part", "looks_like_table", "not_carried", "read_part", "read_table", "table_parts"]
@@ -158,12 +159,13 @@ def read_table(path: Content, *, source: str) -> Iterator[Claim | Problem]:
         yield from _read(rows, flaws, source)
 
 
-def table_parts(path: Content, *, claims: int) -> Iterator[Part]:
+def table_parts(path: Content, *, claims: int | Callable[[int], int]) -> Iterator[Part]:
     """Cut a table into parts of so many claims each, without reading the claims.
 
-    The items of :func:`read_part` over all parts are those of :func:`read_table`, in the same order.
+    ``claims`` may be what gives that number for the number of all claims in the table. The items of :func:`read_part`
+    over all parts are those of :func:`read_table`, in the same order.
     """
-    for rows, flaws in _pieces(path, max(claims, 1)):
+    for rows, flaws in _pieces(path, claims):
         filled = rows.select([name for name in rows.column_names if name in (_ROW, "claim_id") or _any(rows[name])])
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, filled.schema) as writer:
@@ -449,7 +451,7 @@ def _is_row(line: str, file: _File) -> bool:
 # Cutting
 
 
-def _pieces(content: Content, claims: int) -> Iterator[tuple[pa.Table, list[_Flaw]]]:
+def _pieces(content: Content, claims: int | Callable[[int], int]) -> Iterator[tuple[pa.Table, list[_Flaw]]]:
     """Whole claims, so many at once, with the flaws among them; the end is marked by a flaw if the file is broken."""
     try:
         file = _open(content)
@@ -474,8 +476,9 @@ def _pieces(content: Content, claims: int) -> Iterator[tuple[pa.Table, list[_Fla
 
     held = _schema(names).empty_table()
     with ExitStack() as stack:
-        scattered = _is_scattered(file)
+        scattered, total = _survey(file)
         file.broken = ""
+        size = max(claims(total) if callable(claims) else claims, 1)
         batches = _sorted(file, names, bad_rows, stack) if scattered else _batches(file, names, bad_rows)
         for batch in batches:
             held = pa.concat_tables([held, pa.Table.from_batches([batch])])
@@ -483,11 +486,11 @@ def _pieces(content: Content, claims: int) -> Iterator[tuple[pa.Table, list[_Fla
                 continue
             starts = _starts(held["claim_id"])
             at = 0
-            while at + claims < len(starts):
-                piece = held.slice(starts[at], starts[at + claims] - starts[at])
+            while at + size < len(starts):
+                piece = held.slice(starts[at], starts[at + size] - starts[at])
                 yield piece, [*flaws, *taken(piece[_ROW][-1].as_py())]
                 flaws = []
-                at += claims
+                at += size
             # A claim without end would fill the memory.
             held = held.slice(starts[at], starts[-1] + _MOST_ROWS + 1 - starts[at])
     end = 2**62
@@ -506,8 +509,8 @@ def _starts(ids: pa.ChunkedArray | pa.Array) -> list[int]:
     return [0, *pc.add(changed, 1).to_pylist()]
 
 
-def _is_scattered(file: _File) -> bool:
-    """Whether a claim begins again after another one's rows."""
+def _survey(file: _File) -> tuple[bool, int]:
+    """Whether a claim begins again after another one's rows, and how many claims there are."""
     heads, last = [], ""
     for batch in _batches(file, ["claim_id"], []):
         ids = batch.column(0)
@@ -516,7 +519,8 @@ def _is_scattered(file: _File) -> bool:
             last = ids[-1].as_py()
     begun = pa.chunked_array(heads, pa.string())
     begun = begun.filter(pc.not_equal(begun, ""))
-    return bool(pc.count_distinct(begun).as_py() < len(begun))
+    count = pc.count_distinct(begun).as_py()
+    return count < len(begun), count
 
 
 def _sorted(file: _File, names: Sequence[str], bad_rows: list[_Flaw], stack: ExitStack) -> Iterator[pa.RecordBatch]:
@@ -704,8 +708,7 @@ class _Rows:
         encoded = column.dictionary_encode()
         texts = encoded.dictionary.to_pylist()
         values: list[Any] = [(parse(text) if parse else text) if text else None for text in texts]
-        indices = encoded.indices
-        index = memoryview(indices.buffers()[1]).cast("i")[indices.offset : indices.offset + len(indices)].tolist()
+        index = numbers_of(encoded.indices)
         if _Fault in set(map(type, values)):
             for position, at in enumerate(index):
                 if isinstance(values[at], _Fault):
