@@ -698,6 +698,12 @@ def test_a_changed_register_does_not_go_on(
     assert "(register changed)" in run(*interrupted, "--resume").is_a_fault()
 
 
+def test_another_program_does_not_go_on(run: Run, interrupted: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may cut files into other parts."""
+    monkeypatch.setattr("chartulary.cache.code_revision", lambda: "0" * 16)
+    assert "(program changed)" in run(*interrupted, "--resume").is_a_fault()
+
+
 @pytest.mark.parametrize("kept", [None, "", "{", "[]", "{}", '{"run": 5}', NO_RUN])
 def test_there_must_be_something_to_go_on_with(run: Run, many: Path, tmp_path: Path, kept: str | None) -> None:
     if kept is not None:
