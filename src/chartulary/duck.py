@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from array import array
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from chartulary.columns import column_of, numbers_of
+from chartulary.columns import amounts_column, days_column, numbers_column, numbers_of, texts_column
 from chartulary.compiler.rules import Rule
 from chartulary.compiler.sql import Numbers, Table, compile_sql
 from chartulary.facts import Facts, Relation, Value
@@ -91,14 +91,15 @@ class SqlEngine:
         self._db = duckdb.connect(config={"threads": 1})
         self._db.execute("SET disabled_optimizers = 'join_order'")  # the statements join in an order worked out
         self._db.execute("SET allocator_bulk_deallocation_flush_threshold = '8MB'")  # memory goes back to the system
-        self._db.execute("CREATE TABLE found (s INT32); CREATE TABLE near (s INT32)")
         self._always = {table for table, _ in statements.once}
         """Tables that need no claim to have rows."""
         self._full: set[str] = set()
         """All that have rows."""
+        made = [f"CREATE TABLE {name} (s {Numbers.type});" for name in ("found", "near")]
         for table in statements.tables.values():
             columns = ", ".join(f"{c} {t}" for c, t in zip(table.columns, table.types, strict=True))
-            self._db.execute(f"CREATE TABLE {table.name} ({columns})")
+            made.append(f"CREATE TABLE {table.name} ({columns});")
+        self._db.execute(" ".join(["BEGIN;", *made, "COMMIT;"]))
         held = Facts({p: snapshot.relations.get(p, {}) for p in statements.held})
         self._always.update(table.name for table in self._fill([held], self._ids))
         for name, query in statements.once:
@@ -204,8 +205,14 @@ class SqlEngine:
             self._db.execute(f"DELETE FROM {self._program.tables[predicate].name} WHERE s >= {self._first}")
 
 
-_ARROW = {"BIGINT": "int64", "DATE": "date32", "BOOLEAN": "bool_", "VARCHAR": "string"}
-"""What Arrow calls the types of columns."""
+_COLUMNS: dict[str, Callable[[list[Any]], Any]] = {
+    Numbers.type: partial(numbers_column, code="i"),
+    "BIGINT": partial(numbers_column, code="q"),
+    "BOOLEAN": partial(numbers_column, code="b"),
+    "DATE": days_column,
+    "DECIMAL(38, 15)": amounts_column,
+    "VARCHAR": texts_column,
+}
 
 
 class _Rows:
@@ -233,14 +240,8 @@ class _Rows:
     def arrow(self) -> pa.Table:
         import pyarrow as pa
 
-        arrays = []
-        for kind, column in zip(self.table.types, self.columns, strict=True):
-            if kind == Numbers.type:
-                arrays.append(column_of(array("i", column)))
-            else:
-                arrays.append(
-                    pa.array(column, getattr(pa, _ARROW[kind])() if kind in _ARROW else pa.decimal128(38, 15))
-                )
+        kinds = zip(self.table.types, self.columns, strict=True)
+        arrays = [_COLUMNS[kind](cells) for kind, cells in kinds]
         return pa.Table.from_arrays(arrays, names=list(self.table.columns))
 
 
