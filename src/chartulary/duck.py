@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from chartulary.columns import amounts_column, days_column, numbers_column, numbers_of, texts_column
 from chartulary.compiler.rules import Rule
-from chartulary.compiler.sql import Numbers, Table, compile_sql
+from chartulary.compiler.tables import NUMBER, Table
 from chartulary.facts import Facts, Relation, Value
 from chartulary.report import Reach
 from chartulary.terms import CLM, SHAPE
@@ -45,6 +45,8 @@ def prepare(
     rows: Mapping[str, Sequence[str]] | None = None,
 ) -> Statements:
     """Compiles rules for one snapshot; see :func:`chartulary.compiler.sql.compile_sql`."""
+    from chartulary.compiler.sql import Numbers, compile_sql
+
     terms = Numbers()
     program = compile_sql(rules, snapshot, shared=shared, literals=literals, rows=rows, terms=terms)
     steps = tuple(
@@ -95,7 +97,7 @@ class SqlEngine:
         """Tables that need no claim to have rows."""
         self._full: set[str] = set()
         """All that have rows."""
-        made = [f"CREATE TABLE {name} (s {Numbers.type});" for name in ("found", "near")]
+        made = [f"CREATE TABLE {name} (s {NUMBER});" for name in ("found", "near")]
         for table in statements.tables.values():
             columns = ", ".join(f"{c} {t}" for c, t in zip(table.columns, table.types, strict=True))
             made.append(f"CREATE TABLE {table.name} ({columns});")
@@ -154,7 +156,7 @@ class SqlEngine:
             if table is not None and table.name in self._full:
                 there = "" if reach == "all" else f"SEMI JOIN {reach} USING (s)"
                 query = f"SELECT s, list(DISTINCT o) FROM {table.name} {there} GROUP BY s ORDER BY s"
-                found[predicate] = _Answers(self._db.sql(query).to_arrow_table(), table.types[1] == Numbers.type)
+                found[predicate] = _Answers(self._db.sql(query).to_arrow_table(), table.types[1] == NUMBER)
         return found
 
     def everything(self, portions: Iterable[Facts]) -> dict[str, set[tuple[str, Value]]]:
@@ -167,7 +169,7 @@ class SqlEngine:
             for predicate, table in self._program.tables.items():
                 if table.derived:
                     rows = self._db.execute(f"SELECT DISTINCT s, o FROM {table.name}").fetchall()
-                    is_iri = table.types[1] == Numbers.type
+                    is_iri = table.types[1] == NUMBER
                     found[predicate] = {(names[s], names[o] if is_iri else o) for s, o in rows}
         finally:
             self._clear()
@@ -206,7 +208,7 @@ class SqlEngine:
 
 
 _COLUMNS: dict[str, Callable[[list[Any]], Any]] = {
-    Numbers.type: partial(numbers_column, code="i"),
+    NUMBER: partial(numbers_column, code="i"),
     "BIGINT": partial(numbers_column, code="q"),
     "BOOLEAN": partial(numbers_column, code="b"),
     "DATE": days_column,
@@ -232,7 +234,7 @@ class _Rows:
             relation = facts.relation(predicate)
             sets = relation.values() if len(self._predicates) == 1 else [relation[s] for s in first]
             values: Iterable[Any] = itertools.chain.from_iterable(sets)
-            column += map(self._number, values) if kind == Numbers.type else values
+            column += map(self._number, values) if kind == NUMBER else values
             if len(column) > len(self.columns[0]) + len(first):
                 subjects = itertools.chain.from_iterable(map(itertools.repeat, subjects, map(len, sets)))
         self.columns[0] += subjects

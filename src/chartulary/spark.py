@@ -30,7 +30,8 @@ from sqlglot import exp
 from chartulary.claim import Claim
 from chartulary.coding import Coding
 from chartulary.compiler.script import compile_snapshot, constant_tables
-from chartulary.compiler.sql import Program, Table
+from chartulary.compiler.sql import Program
+from chartulary.compiler.tables import Table
 from chartulary.errors import ChartularyError, Problem
 from chartulary.facts import Facts, Value
 from chartulary.graph import SHARED, claim_facts, iri_for

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 from sqlglot import exp
 
 from chartulary.claim import Claim
-from chartulary.compiler.sql import Program, Step, Table, compile_sql
+from chartulary.compiler.sql import Program, Step, compile_sql
+from chartulary.compiler.tables import Table
 from chartulary.errors import ChartularyError
 from chartulary.facts import Text, Value
 from chartulary.graph import LITERALS, SHARED, facts_of, names_of

@@ -20,37 +20,12 @@ from sqlglot import exp
 
 from chartulary.compiler.plan import Plan
 from chartulary.compiler.rules import Atom, Body, Call, Const, Expression, Rule, Term, Var, all_variables, predicates
+from chartulary.compiler.tables import NUMBER, TYPES, Table, last_part
 from chartulary.errors import ChartularyError
 from chartulary.facts import Facts, Text, Value
 
-_TYPES = {bool: "BOOLEAN", int: "BIGINT", Decimal: "DECIMAL(38, 15)", date: "DATE", Text: "VARCHAR"}
-"""SQL types of literals; an IRI has the type of terms."""
 _COMPARISONS = {"=": exp.EQ, "!=": exp.NEQ, "<": exp.LT, "<=": exp.LTE, ">": exp.GT, ">=": exp.GTE}
 _ARITHMETIC = {"+": exp.Add, "-": exp.Sub, "*": exp.Mul}
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A relation as a table: of the snapshot, of what claims state, or of what rules derive."""
-
-    name: str
-    predicate: str
-    types: tuple[str, ...]
-    """Of its columns: ``s`` and ``o``, or ``c0``, ``c1``, … of a helper table."""
-    stated: bool = False
-    derived: bool = False
-    row: tuple[str, ...] = ()
-    """Of a table with a row for each subject: the predicates of all columns but the first."""
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        if self.row:
-            return ("s", *map(_last_part, self.row))
-        return ("s", "o") if self.predicate else tuple(f"c{n}" for n in range(len(self.types)))
-
-    def column(self, predicate: str) -> str:
-        """Where its objects stand."""
-        return _last_part(predicate) if self.row else "o"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +76,7 @@ class Terms:
 class Numbers(Terms):
     """…or as numbers: short to compare, and only good where all tables come from one process."""
 
-    type = "INT32"  # integers have another, to tell them apart
+    type = NUMBER
 
     def __init__(self) -> None:
         self.of: dict[str, int] = {}
@@ -137,10 +112,6 @@ def compile_sql(
     predicates that claims state together, once of each subject.
     """
     return _Compiler(rules, snapshot, shared, literals, rows or {}, terms or Terms()).program()
-
-
-def _last_part(iri: str) -> str:
-    return re.split(r"[/#]", iri)[-1]
 
 
 def _comparable(one: type, other: type) -> bool:
@@ -206,7 +177,7 @@ class _Compiler:
             name, row = self._rows[predicate]
             if name not in tables:
                 self._kinds |= {each: self._literals.get(each, str) for each in row}
-                kinds = (self._terms.type, *(_TYPES.get(self._kinds[each], self._terms.type) for each in row))
+                kinds = (self._terms.type, *(TYPES.get(self._kinds[each], self._terms.type) for each in row))
                 tables[name] = Table(self._name(name), "", kinds, stated=True, row=row)
             return tables[name]
         if predicate not in tables:
@@ -219,7 +190,7 @@ class _Compiler:
             tables[predicate] = Table(
                 self._name(predicate),
                 predicate,
-                (self._terms.type, _TYPES.get(kind, self._terms.type)),
+                (self._terms.type, TYPES.get(kind, self._terms.type)),
                 stated=not plan.is_held(predicate) and predicate not in plan.derived,
                 derived=predicate in plan.derived,
             )
@@ -248,7 +219,7 @@ class _Compiler:
         self._program.tables[head.predicate] = Table(
             self._name(head.predicate),
             head.predicate,
-            (self._terms.type, _TYPES.get(kind, self._terms.type)),
+            (self._terms.type, TYPES.get(kind, self._terms.type)),
             derived=True,
         )
 
@@ -404,7 +375,7 @@ class _Compiler:
 
     def _put_together(self, group: Sequence[Atom], rows: int, distinct: Mapping[Var, int]) -> _Source:
         common = sorted(distinct, key=lambda var: var.name)
-        words = dict.fromkeys(_last_part(atom.predicate) for atom in group)
+        words = dict.fromkeys(last_part(atom.predicate) for atom in group)
         name = self._name(f"held {' '.join(words)}")
         kinds = dict.fromkeys(common, self._terms.type)
         for atom in group:
@@ -435,7 +406,7 @@ class _Compiler:
             kinds = self._kinds_of(rule, body, {})
             common = sorted(all_variables(inner) & body.variables(), key=lambda var: var.name)
             name = self._name(f"{rule.name.replace('-', '_')} helper")
-            helper = Table(name, "", tuple(_TYPES.get(kinds[var], self._terms.type) for var in common))
+            helper = Table(name, "", tuple(TYPES.get(kinds[var], self._terms.type) for var in common))
             self._program.tables[name] = helper
             whole = Body(
                 tuple(dict.fromkeys((*body.atoms, *inner.atoms))),
@@ -462,7 +433,7 @@ class _Compiler:
         if isinstance(value, str):
             literal = self._terms.write(value)
             if literal.is_number:
-                literal.add_comments([_last_part(value)])
+                literal.add_comments([last_part(value)])
             return literal
         if isinstance(value, date):
             return exp.cast(exp.Literal.string(value.isoformat()), "DATE")
