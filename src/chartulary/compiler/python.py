@@ -218,7 +218,13 @@ class _Compiler:
                 self._line(scope.indent, f"for {value} in {self._objects(atom.predicate, subject)}:")
                 scope.indent += 1
             elif is_bound(atom.value, scope.bound):
-                self._line(scope.indent, f"for {subject} in {self._subjects(atom.predicate, value)}:")
+                subjects = self._subjects(atom.predicate, value)
+                if others := self._other_ways(atom, scope):
+                    # Few or many may hang on one thing: which way is the shortest shows when it is known which one.
+                    scope.atoms.append(atom)
+                    ways = (self._subjects(other.predicate, self._term(other.value)) for other in others)
+                    subjects = f"min({', '.join([subjects, *ways])}, key=len)"
+                self._line(scope.indent, f"for {subject} in {subjects}:")
                 scope.indent += 1
             else:
                 relation = self._forward(atom.predicate)
@@ -234,6 +240,20 @@ class _Compiler:
                     scope.indent += 1
             scope.failure = "continue"
             scope.bound |= {term for term in (atom.subject, atom.value) if isinstance(term, Var)}
+
+    def _other_ways(self, atom: Atom, scope: _Scope) -> list[Atom]:
+        """What else the snapshot knows of the subject of a pattern, and may well be as short a way to it."""
+        if not self._plan.is_held(atom.predicate):
+            return []
+        most = 3 * self._plan.cost(atom, scope.bound)
+        return [
+            other
+            for other in scope.atoms
+            if other.subject == atom.subject
+            and is_bound(other.value, scope.bound)
+            and self._plan.is_held(other.predicate)
+            and self._plan.cost(other, scope.bound) <= most
+        ]
 
     def _settle(self, scope: _Scope, functions: list[str]) -> None:
         """Everything that can be decided with what is bound."""
